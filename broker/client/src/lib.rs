@@ -1,0 +1,1 @@
+//! A small Kafka client: knows the wire, not the server.

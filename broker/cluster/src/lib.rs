@@ -1,0 +1,3 @@
+//! Decisions, not effects: metadata, quorum, in-sync replicas, groups.
+
+pub mod machine;

@@ -1,0 +1,1 @@
+//! Kafka's wire protocol and record formats: bytes in, values out.

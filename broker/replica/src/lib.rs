@@ -1,0 +1,1 @@
+//! Where a log and a decision meet; synchronous, simulated as shipped.

@@ -1,0 +1,3 @@
+//! The `logspine` binary.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `logspine-operator` binary.
+
+fn main() {}
