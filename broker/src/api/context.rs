@@ -1,0 +1,43 @@
+//! What a handler knows about its request beside the body: the broker, the connection, key and version.
+//!
+//! Made by `net/connection.rs` once per request; cheap to make (reference counts only). The clock was read
+//! when the frame was complete: handlers take `received_ms` as their "now" and read no clock themselves.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use logspine_protocol::api_key::ApiKey;
+
+use crate::broker::Broker;
+use crate::config::ListenerName;
+
+/// What stays the same for all requests of one connection.
+#[derive(Debug)]
+pub struct ConnectionInfo {
+    pub listener: ListenerName,
+    pub peer: SocketAddr,
+    /// The address the client reached us at.
+    pub local: SocketAddr,
+}
+
+/// One request, its body apart.
+pub struct RequestContext {
+    pub broker: Arc<Broker>,
+    pub connection: Arc<ConnectionInfo>,
+    pub api_key: ApiKey,
+    pub api_version: i16,
+    pub correlation_id: i32,
+    pub client_id: Option<Arc<str>>,
+    /// Milliseconds since the Unix epoch when the frame was complete.
+    pub received_ms: i64,
+    /// The same moment on the monotonic clock; deadlines count from it.
+    pub received_at: Instant,
+}
+
+impl RequestContext {
+    /// The client's id as logs and metrics print it.
+    pub fn client(&self) -> &str {
+        self.client_id.as_deref().unwrap_or("")
+    }
+}

@@ -1,0 +1,111 @@
+//! THE table: which API keys and versions this broker serves, and which function answers each.
+//!
+//! `ApiVersions`, the docs and the metrics are read off the same rows. A handler is
+//! `api/<api_snake>.rs::handle(&RequestContext, XRequest<'_>) -> XResponse<'static>`; the table decodes the
+//! body before it and encodes the answer after it. Produce and Fetch have richer entries (no answer for
+//! acks=0, record bytes left to sendfile). Files in here never import each other's handlers.
+//! Everything a handler does up to its first `.await` keeps the order of its connection.
+
+mod answer;
+mod context;
+
+pub mod api_versions;
+pub mod delete_records;
+pub mod fetch;
+pub mod list_offsets;
+pub mod offset_for_leader_epoch;
+pub mod partition_errors;
+pub mod produce;
+
+pub use answer::{Answer, Hole, Outcome, Refusal, encode_answer};
+pub use context::{ConnectionInfo, RequestContext};
+
+use logspine_protocol::api_key::ApiKey;
+use logspine_protocol::messages::Message;
+use logspine_protocol::wire::Reader;
+
+/// One row as `ApiVersions` and the metrics see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServedApi {
+    pub key: ApiKey,
+    pub name: &'static str,
+    pub min_version: i16,
+    pub max_version: i16,
+}
+
+/// Decodes the body, calls the handler, encodes its answer: what every ordinary row does.
+macro_rules! ordinary {
+    ($context:ident, $body:ident, $module:ident, $request:ident) => {{
+        let mut reader = Reader::new($body);
+        let request =
+            logspine_protocol::messages::$module::$request::decode(&mut reader, $context.api_version)
+                .map_err(|error| Refusal::malformed($context, error))?;
+        // Boxed, so that a connection's task is not as large as the largest handler.
+        let response = Box::pin($module::handle($context, request)).await;
+        encode_answer($context, &response)
+    }};
+}
+
+macro_rules! apis {
+    ($($key:ident, $module:ident, $request:ident, $min:literal..=$max:literal;)+) => {
+        /// Every API that is served, in the order of the rows. Produce and Fetch come first.
+        pub const SERVED: &[ServedApi] = &[
+            ServedApi { key: ApiKey::Produce, name: "Produce", min_version: 3, max_version: 13 },
+            ServedApi { key: ApiKey::Fetch, name: "Fetch", min_version: 4, max_version: 18 },
+            $(ServedApi { key: ApiKey::$key, name: stringify!($key), min_version: $min, max_version: $max },)+
+        ];
+
+        async fn call(context: &RequestContext, body: &[u8]) -> Result<Outcome, Refusal> {
+            match context.api_key {
+                ApiKey::Produce => produce::respond(context, body).await,
+                ApiKey::Fetch => fetch::respond(context, body).await,
+                $(ApiKey::$key => ordinary!(context, body, $module, $request),)+
+                _ => Err(Refusal::not_served(context)),
+            }
+        }
+    };
+}
+
+apis! {
+    ListOffsets, list_offsets, ListOffsetsRequest, 1..=11;
+    ApiVersions, api_versions, ApiVersionsRequest, 0..=4;
+    DeleteRecords, delete_records, DeleteRecordsRequest, 0..=2;
+    OffsetForLeaderEpoch, offset_for_leader_epoch, OffsetForLeaderEpochRequest, 2..=4;
+}
+
+/// The row of a key, if it is served at all.
+pub fn served(key: ApiKey) -> Option<&'static ServedApi> {
+    SERVED.iter().find(|row| row.key == key)
+}
+
+/// Whether this key is served in this version.
+pub fn serves(key: ApiKey, version: i16) -> bool {
+    served(key).is_some_and(|row| (row.min_version..=row.max_version).contains(&version))
+}
+
+/// Answers one request whose header has been read. `Err` closes the connection, as Kafka does.
+pub async fn dispatch(context: &RequestContext, body: &[u8]) -> Result<Outcome, Refusal> {
+    if serves(context.api_key, context.api_version) {
+        return call(context, body).await;
+    }
+    match context.api_key {
+        // KIP-511: a client asks first with its newest version; the answer in v0 tells it ours.
+        ApiKey::ApiVersions => api_versions::unsupported_version(context),
+        _ => Err(Refusal::not_served(context)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_one_row_and_its_versions_lie_within_kafkas() {
+        for (position, row) in SERVED.iter().enumerate() {
+            assert!(SERVED[..position].iter().all(|other| other.key != row.key), "{} twice", row.name);
+            assert_eq!(row.name, row.key.name());
+            let (min, max) = row.key.valid_versions().expect("a served key has versions");
+            assert!(row.min_version >= min && row.max_version <= max, "{}", row.name);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The replicas that live in this process: who holds them, who waits for them, who flushes them.
+//!
+//! `registry` finds a replica by topic id or name, `handle` is the shell around one `replica::Partition`,
+//! `waiters` are the requests that wait for an append, a flush or the watermark, `committer` is the one
+//! thread per data directory that runs flush rounds, `housekeeping` does retention and checkpoints.
+//! The controller's publisher opens, configures and deletes; `api/` and the coordinator append and read.
+
+mod committer;
+mod handle;
+mod housekeeping;
+mod registry;
+mod topic_config;
+mod waiters;
+
+pub use committer::Committer;
+pub use handle::{PartitionHandle, WaitError};
+pub use housekeeping::Housekeeping;
+pub use registry::{PartitionSpec, Registry, RegistryError};
+pub use topic_config::{CleanupPolicy, TimestampType, TopicConfig};
+pub use waiters::{FetchWaiter, WaitCommitted};
