@@ -1,1 +1,5 @@
 //! Whole-system tests.
+
+pub mod broker;
+pub mod checker;
+pub mod foreign;

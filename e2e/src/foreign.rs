@@ -1,0 +1,77 @@
+//! Foreign clients, as the tests use them: which are here, and the few things every test asks of them.
+//!
+//! A tool that is missing skips the test by name and reason; under `CI=true` that is a failure.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use crate::checker::Placed;
+
+/// A tool, how to see that it is here, and how to get it.
+pub struct Tool {
+    pub name: &'static str,
+    pub probe: fn() -> bool,
+    pub get: &'static str,
+}
+
+pub const KCAT: Tool =
+    Tool { name: "kcat", probe: || runs(Command::new("kcat").arg("-V")), get: "apt-get install kcat" };
+
+pub const PYTHON_WITH_LIBRDKAFKA: Tool = Tool {
+    name: "Python with confluent-kafka",
+    probe: || runs(Command::new(python()).args(["-c", "import confluent_kafka"])),
+    get: "`cargo xtask test` installs it into its cache and sets LOGSPINE_PYTHON",
+};
+
+/// The interpreter that has the foreign clients' packages.
+pub fn python() -> PathBuf {
+    std::env::var_os("LOGSPINE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from)
+}
+
+fn runs(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// Says `SKIPPED <test>: <reason>` and returns true if a tool is missing; panics instead under `CI=true`.
+pub fn skip_without(test: &str, tools: &[Tool]) -> bool {
+    let Some(missing) = tools.iter().find(|tool| !(tool.probe)()) else { return false };
+    let words = format!("SKIPPED {test}: {} is missing ({})", missing.name, missing.get);
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{words}");
+    println!("{words}");
+    true
+}
+
+/// Creates a topic by librdkafka's admin client.
+pub fn create_topic(bootstrap: &str, topic: &str, partitions: u32) -> anyhow::Result<()> {
+    let program = "import sys; from confluent_kafka.admin import AdminClient, NewTopic\n\
+        b, t, n = sys.argv[1:4]\n\
+        AdminClient({'bootstrap.servers': b}).create_topics([NewTopic(t, int(n), 1)])[t].result(30)";
+    let output = Command::new(python())
+        .args(["-c", program, bootstrap, topic, &partitions.to_string()])
+        .output()
+        .context("cannot run Python")?;
+    ensure!(output.status.success(), "create {topic}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Every record of a topic whose values are numbered, read by kcat from the beginning.
+pub fn read_all(bootstrap: &str, topic: &str) -> anyhow::Result<Vec<Placed>> {
+    let output = Command::new("kcat")
+        .args(["-C", "-b", bootstrap, "-t", topic, "-o", "beginning", "-e", "-q", "-f", "%p %o %s\n"])
+        .output()
+        .context("cannot run kcat")?;
+    ensure!(output.status.success(), "kcat: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout)?.lines().map(parse_line).collect()
+}
+
+fn parse_line(line: &str) -> anyhow::Result<Placed> {
+    let mut words = line.splitn(3, ' ');
+    let mut word = || words.next().with_context(|| format!("kcat printed {line:?}"));
+    Ok(Placed {
+        partition: word()?.parse()?,
+        offset: word()?.parse()?,
+        value: word()?.parse().map_err(anyhow::Error::msg)?,
+    })
+}
