@@ -1,3 +1,6 @@
 //! Decisions, not effects: metadata, quorum, in-sync replicas, groups.
 
+#![forbid(unsafe_code)]
+
 pub mod machine;
+pub mod quorum;
