@@ -3,3 +3,4 @@
 pub mod broker;
 pub mod checker;
 pub mod foreign;
+pub mod strace;
