@@ -30,7 +30,20 @@ impl Strace {
     pub fn attach(pid: u32, calls: &str, out: &Path) -> anyhow::Result<Strace> {
         let trace = format!("trace={calls}");
         let child = Command::new("strace")
-            .args(["-f", "-qq", "-yy", "-s", "0", "-e", &trace, "-e", "signal=none", "-p", &pid.to_string(), "-o"])
+            .args([
+                "-f",
+                "-qq",
+                "-yy",
+                "-s",
+                "0",
+                "-e",
+                &trace,
+                "-e",
+                "signal=none",
+                "-p",
+                &pid.to_string(),
+                "-o",
+            ])
             .arg(out)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
@@ -45,7 +58,8 @@ impl Strace {
     fn wait_attached(&self, pid: u32) -> anyhow::Result<()> {
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(10) {
-            let threads: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/task"))?.collect::<Result<_, _>>()?;
+            let threads: Vec<_> =
+                std::fs::read_dir(format!("/proc/{pid}/task"))?.collect::<Result<_, _>>()?;
             let traced = |task: &std::fs::DirEntry| {
                 let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
                 status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
