@@ -1,3 +1,45 @@
-//! `cargo xtask`.
+//! `cargo xtask`: every command of this repository, for people and for CI alike.
+//!
+//! Invariants: depends on none of the product's crates (it runs their binaries), keeps everything it builds or
+//! downloads in one cache folder outside of the checkout, and names a missing tool in one sentence.
+//! Called by people as `cargo xtask COMMAND`, by CI as `cargo xtask test`.
 
-fn main() {}
+mod cache;
+mod cargo_tools;
+mod console;
+mod debian;
+mod kafka;
+mod process;
+mod test;
+mod tools;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about = "Logspine's own commands", long_about = None)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every test of the project, as a table of stages
+    Test(test::Args),
+    /// The same as `test`, with CI's rules: a skipped test is a failure
+    Ci(test::Args),
+}
+
+fn main() {
+    if let Err(error) = run(Cli::parse().command) {
+        console::error(&error);
+        std::process::exit(1);
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Test(args) => test::run(&args, test::Rules::from_environment()),
+        Command::Ci(args) => test::run(&args, test::Rules::Ci),
+    }
+}

@@ -1,0 +1,116 @@
+//! THE table of tests: name, promise, commands, needs, budget in seconds, and the share of the full counts that
+//! CI runs. `cargo xtask test --list` prints it.
+//!
+//! Invariants: a command is a line that a person can type in the checkout; all budgets together stay within 35
+//! minutes warm and 75 cold on two cores, and a stage that overruns its own lowers its share, not its promise.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::cargo_tools::CargoTool;
+use crate::test::needs::Need;
+
+/// Seconds on two cores, with everything in the cache and with nothing.
+#[derive(Clone, Copy)]
+pub struct Budget {
+    pub warm_s: u64,
+    pub cold_s: u64,
+}
+
+/// How much of a count CI runs: the variable that tests read, CI's value and the full one.
+pub struct Share {
+    pub variable: &'static str,
+    pub ci: &'static str,
+    pub full: &'static str,
+}
+
+pub struct Stage {
+    pub name: &'static str,
+    /// What is true when the stage has passed.
+    pub promise: &'static str,
+    pub commands: &'static [&'static str],
+    pub needs: &'static [Need],
+    pub budget: Budget,
+    pub shares: &'static [Share],
+}
+
+impl Stage {
+    /// When a command is ended: well past its budget, for a slow machine.
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(self.budget.cold_s * 2 + 300)
+    }
+}
+
+pub const STAGES: &[Stage] = &[
+    Stage {
+        name: "fmt",
+        promise: "every file is formatted",
+        commands: &["cargo fmt --all --check"],
+        needs: &[],
+        budget: Budget { warm_s: 10, cold_s: 10 },
+        shares: &[],
+    },
+    Stage {
+        name: "clippy",
+        promise: "no warning in any area",
+        commands: &[
+            "cargo clippy --locked -p logspine-protocol -p logspine-client -p logspine-storage -p logspine-cluster \
+             -p logspine-replica -p logspine --all-targets -- -D warnings",
+            "cargo clippy --locked -p logspine-operator --all-targets -- -D warnings",
+            "cargo clippy --locked -p xtask -p logspine-e2e --all-targets -- -D warnings",
+        ],
+        needs: &[],
+        budget: Budget { warm_s: 60, cold_s: 420 },
+        shares: &[],
+    },
+    Stage {
+        name: "deny",
+        promise: "licences, sources and banned crates are as deny.toml says",
+        commands: &["cargo deny --locked check bans licenses sources"],
+        needs: &[Need::Cargo(CargoTool::Deny)],
+        budget: Budget { warm_s: 10, cold_s: 30 },
+        shares: &[],
+    },
+    Stage {
+        name: "unit",
+        promise: "every crate keeps its own promises",
+        commands: &[
+            "cargo nextest run --locked -p logspine-protocol -p logspine-client -p logspine-storage \
+             -p logspine-cluster -p logspine-replica",
+            "cargo nextest run --locked -p logspine-operator",
+            "cargo nextest run --locked -p xtask",
+        ],
+        needs: &[Need::Cargo(CargoTool::Nextest), Need::KafkaLibs],
+        budget: Budget { warm_s: 240, cold_s: 600 },
+        shares: &[],
+    },
+];
+
+/// The path of this program, read once at the start: Linux changes the answer when the file is replaced.
+pub fn this_program() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| std::env::current_exe().expect("a running program knows its own path"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_no_command_is_empty() {
+        let mut names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STAGES.len());
+        let mut commands = STAGES.iter().flat_map(|stage| stage.commands);
+        assert!(commands.all(|command| !command.trim().is_empty()));
+    }
+
+    #[test]
+    fn all_budgets_together_fit_the_project_s_own() {
+        let total = |pick: fn(&Budget) -> u64| STAGES.iter().map(|stage| pick(&stage.budget)).sum::<u64>();
+        assert!(total(|budget| budget.warm_s) <= 35 * 60);
+        assert!(total(|budget| budget.cold_s) <= 75 * 60);
+    }
+}
