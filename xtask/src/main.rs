@@ -11,6 +11,7 @@ mod debian;
 mod kafka;
 mod process;
 mod test;
+mod tidy;
 mod tools;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Run every test of the project, as a table of stages
     Test(test::Args),
+    /// Check the laws that the compiler does not: imports, sizes, headers, names, words
+    Tidy,
     /// The same as `test`, with CI's rules: a skipped test is a failure
     Ci(test::Args),
 }
@@ -40,6 +43,7 @@ fn main() {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test(args) => test::run(&args, test::Rules::from_environment()),
+        Command::Tidy => tidy::run(),
         Command::Ci(args) => test::run(&args, test::Rules::Ci),
     }
 }

@@ -65,6 +65,14 @@ pub const STAGES: &[Stage] = &[
         shares: &[],
     },
     Stage {
+        name: "tidy",
+        promise: "the laws of ARCHITECTURE.md hold: imports, sizes, headers, names, words",
+        commands: &["cargo xtask tidy"],
+        needs: &[],
+        budget: Budget { warm_s: 5, cold_s: 5 },
+        shares: &[],
+    },
+    Stage {
         name: "deny",
         promise: "licences, sources and banned crates are as deny.toml says",
         commands: &["cargo deny --locked check bans licenses sources"],
