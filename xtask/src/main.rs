@@ -8,6 +8,7 @@ mod cache;
 mod cargo_tools;
 mod console;
 mod debian;
+mod image;
 mod kafka;
 mod process;
 mod test;
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Run every test of the project, as a table of stages
     Test(test::Args),
+    /// Write OCI archives of the broker and the operator
+    Image(image::Args),
     /// Check the laws that the compiler does not: imports, sizes, headers, names, words
     Tidy,
     /// The same as `test`, with CI's rules: a skipped test is a failure
@@ -43,6 +46,7 @@ fn main() {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test(args) => test::run(&args, test::Rules::from_environment()),
+        Command::Image(args) => image::run(&args),
         Command::Tidy => tidy::run(),
         Command::Ci(args) => test::run(&args, test::Rules::Ci),
     }
