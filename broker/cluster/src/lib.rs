@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod machine;
+pub mod metadata;
 pub mod partition;
 pub mod quorum;
