@@ -10,6 +10,7 @@ mod console;
 mod debian;
 mod image;
 mod kafka;
+mod kube;
 mod process;
 mod test;
 mod tidy;
@@ -30,6 +31,9 @@ enum Command {
     Test(test::Args),
     /// Write OCI archives of the broker and the operator
     Image(image::Args),
+    /// Build, start and end the Kubernetes of the tests
+    #[command(subcommand)]
+    Kube(kube::Command),
     /// Check the laws that the compiler does not: imports, sizes, headers, names, words
     Tidy,
     /// The same as `test`, with CI's rules: a skipped test is a failure
@@ -47,6 +51,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test(args) => test::run(&args, test::Rules::from_environment()),
         Command::Image(args) => image::run(&args),
+        Command::Kube(command) => kube::run(&command),
         Command::Tidy => tidy::run(),
         Command::Ci(args) => test::run(&args, test::Rules::Ci),
     }

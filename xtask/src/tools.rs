@@ -20,9 +20,9 @@ pub struct Tool {
 pub const GO: Tool = Tool {
     name: "go",
     version: &["go", "version"],
-    least: (1, 25),
+    least: (1, 26),
     purpose: "builds the Kubernetes of the tests and the Go client's tests",
-    way_to_get: "install Go 1.25 or newer from go.dev/dl and put its bin folder on PATH",
+    way_to_get: "install Go 1.26 or newer from go.dev/dl and put its bin folder on PATH",
 };
 pub const JAVA: Tool = Tool {
     name: "java",

@@ -44,7 +44,7 @@ fn write(cache: &Cache, name: &str, layer: Layer, entrypoint: Vec<String>) -> an
         user: "65534:65534".to_owned(),
         labels: Vec::new(),
     };
-    let path = cache.path(&format!("images/{name}.tar"))?;
+    let path = cache.path(&format!("kube/images/{name}.tar"))?;
     image.write(&path)?;
     Ok(Written { name: image.name, path })
 }
