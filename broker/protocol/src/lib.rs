@@ -5,7 +5,9 @@
 //!
 //! - [`types`]: newtypes shared by the whole broker. [`error`]: Kafka's error codes.
 //! - [`wire`]: primitives, and the [`wire::Message`] trait. [`frame`]: what stands around a message.
-//! - [`api_key`]: every API with its versions.
+//! - [`api_key`]: every API with its versions. [`messages`]: requests and responses, generated.
+//! - [`records`]: what Kafka's internal topics and files hold, generated.
+//! - [`batch`], [`compression`]: record batch v2 and its codecs.
 //!
 //! ```
 //! use logspine_protocol::api_key::ApiKey;
@@ -16,7 +18,11 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects))]
 
 pub mod api_key;
+pub mod batch;
+pub mod compression;
 pub mod error;
 pub mod frame;
+pub mod messages;
+pub mod records;
 pub mod types;
 pub mod wire;

@@ -14,9 +14,6 @@ pub enum DecodeError {
     /// A length below -1, or -1 (null) where null is not allowed.
     #[error("length {length} where {what} must be")]
     InvalidLength { what: &'static str, length: i32 },
-    /// Null where the version demands a value.
-    #[error("{message}.{field} is null, which version {version} does not allow")]
-    NullField { message: &'static str, field: &'static str, version: i16 },
     /// More elements are announced than the bytes that follow could hold.
     #[error(
         "an array of {count} elements of at least {element_bytes} bytes is announced, {remaining} bytes left"
@@ -60,4 +57,16 @@ pub enum EncodeError {
     /// Record data inside a tagged field cannot be a hole.
     #[error("a hole for record data inside tagged field {tag}")]
     HoleInTaggedField { tag: u32 },
+}
+
+impl EncodeError {
+    /// A value in a field that `version` does not have.
+    pub const fn unsupported(message: &'static str, field: &'static str, version: i16) -> EncodeError {
+        EncodeError::UnsupportedField { message, field, version }
+    }
+
+    /// Null in a field that `version` demands.
+    pub const fn null(message: &'static str, field: &'static str, version: i16) -> EncodeError {
+        EncodeError::NullField { message, field, version }
+    }
 }

@@ -220,9 +220,14 @@ impl<'a> Reader<'a> {
         self.nullable_bytes(flexible)?.ok_or(DecodeError::InvalidLength { what: "bytes", length: -1 })
     }
 
-    /// Record data, not looked into.
-    pub fn records(&mut self, flexible: bool) -> Result<Option<Records<'a>>, DecodeError> {
+    /// Record data that may be null, not looked into.
+    pub fn nullable_records(&mut self, flexible: bool) -> Result<Option<Records<'a>>, DecodeError> {
         Ok(self.nullable_bytes(flexible)?.map(Records::Bytes))
+    }
+
+    /// Record data, not looked into.
+    pub fn records(&mut self, flexible: bool) -> Result<Records<'a>, DecodeError> {
+        self.bytes(flexible).map(Records::Bytes)
     }
 
     /// An array that may be null. `element_bytes` is the least that one element takes on the wire.

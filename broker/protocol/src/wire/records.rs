@@ -3,6 +3,7 @@
 //! A `Hole` lets the broker send record data from the page cache with `sendfile`: the writer puts the length
 //! prefix, notes the position and leaves the bytes out. A decoder never makes a hole.
 
+use super::IntoStatic;
 use std::borrow::Cow;
 
 /// Record batches, as they stand in a log.
@@ -14,7 +15,7 @@ pub enum Records<'a> {
     Hole(u32),
 }
 
-impl<'a> Records<'a> {
+impl Records<'_> {
     /// The length in bytes, of a hole as well.
     pub fn len(&self) -> usize {
         match self {
@@ -35,11 +36,14 @@ impl<'a> Records<'a> {
             Records::Hole(_) => None,
         }
     }
+}
 
-    /// Copies borrowed bytes.
-    pub fn into_owned(self) -> Records<'static> {
+impl IntoStatic for Records<'_> {
+    type Static = Records<'static>;
+
+    fn into_static(self) -> Records<'static> {
         match self {
-            Records::Bytes(bytes) => Records::Bytes(Cow::Owned(bytes.into_owned())),
+            Records::Bytes(bytes) => Records::Bytes(bytes.into_static()),
             Records::Hole(len) => Records::Hole(len),
         }
     }

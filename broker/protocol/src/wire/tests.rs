@@ -98,7 +98,7 @@ fn unknown_tagged_fields_are_skipped_and_known_ones_must_fill_their_size() {
     let bytes = written(|w| {
         w.tag_count(&[true, false, true]);
         w.tagged(3, |w| w.str(true, "skipped")).unwrap();
-        w.tagged(5, |w| w.array(true, &[1, 2], |w, v| Ok(w.i32(*v)))).unwrap();
+        w.tagged(5, |w| w.values(true, &[1, 2], Writer::i32)).unwrap();
         w.i8(9);
     });
     let mut r = Reader::new(&bytes);
@@ -129,9 +129,9 @@ fn a_long_tagged_field_gets_a_size_of_two_bytes() {
 fn a_hole_counts_in_every_length_and_is_left_out_of_the_bytes() {
     let mut w = Writer::frame(vec![7; 100]);
     w.i16(1);
-    w.records(true, Some(&Records::Hole(300))).unwrap();
+    w.records(true, &Records::Hole(300)).unwrap();
     w.i16(2);
-    w.records(false, Some(&Records::Hole(5))).unwrap();
+    w.records(false, &Records::Hole(5)).unwrap();
     let encoded = w.finish().unwrap();
     let after_prefix = 4 + 2 + 2;
     let after_second = after_prefix + 2 + 4;
@@ -149,15 +149,15 @@ fn a_hole_counts_in_every_length_and_is_left_out_of_the_bytes() {
     let mut r = Reader::new(&spliced);
     assert_eq!(r.i32().map(|size| size as usize), Ok(r.remaining()));
     assert_eq!(r.i16(), Ok(1));
-    assert_eq!(r.records(true).unwrap().unwrap().as_bytes(), Some(&[9; 300][..]));
+    assert_eq!(r.records(true).unwrap().as_bytes(), Some(&[9; 300][..]));
     assert_eq!(r.i16(), Ok(2));
-    assert_eq!(r.records(false).unwrap().unwrap().as_bytes(), Some(&[8; 5][..]));
+    assert_eq!(r.records(false).unwrap().as_bytes(), Some(&[8; 5][..]));
     assert!(r.is_empty());
 }
 
 #[test]
 fn a_hole_cannot_hide_in_a_tagged_field() {
-    let refused = Writer::new().tagged(4, |w| w.records(true, Some(&Records::Hole(1))));
+    let refused = Writer::new().tagged(4, |w| w.records(true, &Records::Hole(1)));
     assert_eq!(refused, Err(EncodeError::HoleInTaggedField { tag: 4 }));
 }
 

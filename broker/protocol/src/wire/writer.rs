@@ -232,13 +232,25 @@ impl Writer {
     }
 
     /// Record data, or a hole where it will be.
-    pub fn records(&mut self, flexible: bool, value: Option<&Records<'_>>) -> Result<(), EncodeError> {
+    pub fn records(&mut self, flexible: bool, value: &Records<'_>) -> Result<(), EncodeError> {
         match value {
-            Some(Records::Bytes(bytes)) => self.bytes(flexible, bytes)?,
-            Some(Records::Hole(len)) => {
+            Records::Bytes(bytes) => self.bytes(flexible, bytes),
+            Records::Hole(len) => {
                 self.length(flexible, "record data", *len as usize)?;
                 self.holes.push(Hole { position: self.bytes.len(), len: *len });
+                Ok(())
             }
+        }
+    }
+
+    /// Record data that may be null, or a hole where it will be.
+    pub fn nullable_records(
+        &mut self,
+        flexible: bool,
+        value: Option<&Records<'_>>,
+    ) -> Result<(), EncodeError> {
+        match value {
+            Some(value) => self.records(flexible, value)?,
             None => self.null(flexible),
         }
         Ok(())
@@ -266,6 +278,34 @@ impl Writer {
     ) -> Result<(), EncodeError> {
         match elements {
             Some(elements) => self.array(flexible, elements, element)?,
+            None => self.null(flexible),
+        }
+        Ok(())
+    }
+
+    /// An array of plain values: `w.values(flexible, &ids, Writer::i32)`.
+    #[inline]
+    pub fn values<T: Copy>(
+        &mut self,
+        flexible: bool,
+        values: &[T],
+        value: impl Fn(&mut Writer, T),
+    ) -> Result<(), EncodeError> {
+        self.length(flexible, "an array", values.len())?;
+        values.iter().for_each(|v| value(self, *v));
+        Ok(())
+    }
+
+    /// An array of plain values that may be null.
+    #[inline]
+    pub fn nullable_values<T: Copy>(
+        &mut self,
+        flexible: bool,
+        values: Option<&[T]>,
+        value: impl Fn(&mut Writer, T),
+    ) -> Result<(), EncodeError> {
+        match values {
+            Some(values) => self.values(flexible, values, value)?,
             None => self.null(flexible),
         }
         Ok(())
