@@ -16,7 +16,9 @@ mod varint;
 pub use builder::BatchBuilder;
 pub use control::{ControlRecord, ControlRecordType};
 pub use error::BatchError;
-pub use header::{Attributes, BatchHeader, HEADER_LEN, TimestampType, patch_offset_and_epoch, rewrite_for_log_append_time};
+pub use header::{
+    Attributes, BatchHeader, HEADER_LEN, TimestampType, patch_offset_and_epoch, rewrite_for_log_append_time,
+};
 pub use record::{Header, Headers, RecordIter, RecordSet, RecordView};
 pub use validate::validate_produced;
 

@@ -32,7 +32,11 @@ fn kind(page: &mut String, crd: &CustomResourceDefinition) {
     let _ = writeln!(page, "\n## {}\n\n{}\n", crd.spec.names.kind, text(schema));
     let mut rules = Vec::new();
     for part in ["spec", "status"] {
-        let _ = writeln!(page, "### {}.{part}\n\n| Field | Type | Default | Meaning |\n|---|---|---|---|", crd.spec.names.kind);
+        let _ = writeln!(
+            page,
+            "### {}.{part}\n\n| Field | Type | Default | Meaning |\n|---|---|---|---|",
+            crd.spec.names.kind
+        );
         if let Some(part_schema) = schema.properties.as_ref().and_then(|properties| properties.get(part)) {
             rows(page, part_schema, "", &mut rules, 0);
         }
@@ -41,14 +45,21 @@ fn kind(page: &mut String, crd: &CustomResourceDefinition) {
     collect_rules("", schema, &mut rules);
     let _ = writeln!(page, "### What the API server refuses\n\n| Where | Message |\n|---|---|");
     for (path, message) in &rules {
-        let _ = writeln!(page, "| {} | {} |", if path.is_empty() { "the object" } else { path }, cell(message));
+        let _ =
+            writeln!(page, "| {} | {} |", if path.is_empty() { "the object" } else { path }, cell(message));
     }
 }
 
 /// Deeper than this lie embedded Kubernetes types, which Kubernetes documents itself.
 const DEPTH_MAX: usize = 4;
 
-fn rows(page: &mut String, schema: &JSONSchemaProps, prefix: &str, rules: &mut Vec<(String, String)>, depth: usize) {
+fn rows(
+    page: &mut String,
+    schema: &JSONSchemaProps,
+    prefix: &str,
+    rules: &mut Vec<(String, String)>,
+    depth: usize,
+) {
     collect_rules(prefix, schema, rules);
     let Some(properties) = &schema.properties else { return };
     for (name, property) in properties {
@@ -91,8 +102,11 @@ fn items(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
 
 fn type_name(schema: &JSONSchemaProps) -> String {
     if let Some(values) = &schema.enum_ {
-        let names: Vec<String> =
-            values.iter().filter(|value| !value.0.is_null()).map(|value| format!("`{}`", value.0.as_str().unwrap_or("?"))).collect();
+        let names: Vec<String> = values
+            .iter()
+            .filter(|value| !value.0.is_null())
+            .map(|value| format!("`{}`", value.0.as_str().unwrap_or("?")))
+            .collect();
         return names.join(", ");
     }
     if schema.x_kubernetes_int_or_string == Some(true) {

@@ -71,7 +71,9 @@ fn a_cluster_is_refused_in_words() {
         ("annotations under logspine.dev/", |c| {
             c.spec.pools[0].annotations.insert("logspine.dev/config-hash".into(), "x".into());
         }),
-        ("exactly one listener must be of type internal", |c| c.spec.listeners[0].type_ = ListenerType::NodePort),
+        ("exactly one listener must be of type internal", |c| {
+            c.spec.listeners[0].type_ = ListenerType::NodePort
+        }),
         ("a port of its own", |c| {
             c.spec.listeners.push(Listener {
                 name: "external".into(),

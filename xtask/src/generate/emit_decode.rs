@@ -75,7 +75,9 @@ fn tags(model: &Model, item: &Struct) -> String {
     for (tag, field) in item.tagged() {
         let guard = match field.presence(item) {
             // A reader of tagged fields runs in flexible versions only.
-            Presence::When { when, .. } if field.versions.intersect(item.context) != flexible_part(model, item) => {
+            Presence::When { when, .. }
+                if field.versions.intersect(item.context) != flexible_part(model, item) =>
+            {
                 format!(" if {when}")
             }
             _ => String::new(),
@@ -85,9 +87,7 @@ fn tags(model: &Model, item: &Struct) -> String {
     }
     let skip = match arms.is_empty() {
         true => "r.skip_tags()?;".to_owned(),
-        false => format!(
-            "r.tags(|tag, r| {{ match tag {{ {arms} _ => return Ok(false), }} Ok(true) }})?;"
-        ),
+        false => format!("r.tags(|tag, r| {{ match tag {{ {arms} _ => return Ok(false), }} Ok(true) }})?;"),
     };
     match model.flexible.within(item.context) {
         Presence::Never => String::new(),

@@ -110,8 +110,12 @@ fn write(item: &Struct, field: &Field, form: Form) -> Call {
             Kind::Struct(_) => {
                 format!("w.{prefix}array({flexible}, {array}, |w, value| value.encode(w, version))")
             }
-            Kind::String => format!("w.{prefix}array({flexible}, {array}, |w, value| w.str({flexible}, value))"),
-            Kind::Bytes => format!("w.{prefix}array({flexible}, {array}, |w, value| w.bytes({flexible}, value))"),
+            Kind::String => {
+                format!("w.{prefix}array({flexible}, {array}, |w, value| w.str({flexible}, value))")
+            }
+            Kind::Bytes => {
+                format!("w.{prefix}array({flexible}, {array}, |w, value| w.bytes({flexible}, value))")
+            }
             kind => {
                 let method = kind.plain_method().unwrap_or_default();
                 format!("w.{prefix}values({flexible}, {array}, Writer::{method})")
@@ -119,8 +123,12 @@ fn write(item: &Struct, field: &Field, form: Form) -> Call {
         });
     }
     match &field.kind {
-        Kind::String => fallible(format!("w.{prefix}str({flexible}, {})", reference(item, field, form, "as_deref"))),
-        Kind::Bytes => fallible(format!("w.{prefix}bytes({flexible}, {})", reference(item, field, form, "as_deref"))),
+        Kind::String => {
+            fallible(format!("w.{prefix}str({flexible}, {})", reference(item, field, form, "as_deref")))
+        }
+        Kind::Bytes => {
+            fallible(format!("w.{prefix}bytes({flexible}, {})", reference(item, field, form, "as_deref")))
+        }
         Kind::Records => {
             fallible(format!("w.{prefix}records({flexible}, {})", reference(item, field, form, "as_ref")))
         }

@@ -26,7 +26,8 @@ pub fn api_table(schemas: &[Schema]) -> anyhow::Result<String> {
     }
     rows.sort();
     let rows: String = rows.into_iter().map(|(_, row)| row).collect();
-    let about = "//! One row per API: key, name, versions, whether the latest is stable, first flexible version.\n\n";
+    let about =
+        "//! One row per API: key, name, versions, whether the latest is stable, first flexible version.\n\n";
     Ok(format!("{HEADER}{about}api_keys! {{\n{rows}}}\n"))
 }
 
@@ -67,9 +68,17 @@ pub fn records(family: &Records, models: &[Model]) -> String {
     code.push_str(&match family.framing {
         Framing::Coordinator => {
             record_enum("coordinator_keys", &format!("{title}Key"), models, "coordinator-key", "Key")
-                + &record_enum("coordinator_values", &format!("{title}Value"), models, "coordinator-value", "Value")
+                + &record_enum(
+                    "coordinator_values",
+                    &format!("{title}Value"),
+                    models,
+                    "coordinator-value",
+                    "Value",
+                )
         }
-        Framing::Metadata => record_enum("metadata_records", &format!("{title}Record"), models, "metadata", "Record"),
+        Framing::Metadata => {
+            record_enum("metadata_records", &format!("{title}Record"), models, "metadata", "Record")
+        }
         Framing::None => String::new(),
     });
     code.push_str(&for_each(family, models));

@@ -353,12 +353,7 @@ impl<'a> Builder<'a> {
         Ok(Some((field, schema)))
     }
 
-    fn tag(
-        &self,
-        schema: &FieldSchema,
-        versions: Versions,
-        tagged: Versions,
-    ) -> anyhow::Result<Option<u32>> {
+    fn tag(&self, schema: &FieldSchema, versions: Versions, tagged: Versions) -> anyhow::Result<Option<u32>> {
         let tagged = tagged.intersect(versions);
         match schema.tag {
             None if tagged.is_empty() => Ok(None),

@@ -29,5 +29,7 @@ pub fn field(name: &str) -> String {
 /// The first letter in upper case: record schemas name some fields `offset`, others `Offset`.
 pub fn upper_first(name: &str) -> String {
     let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
 }

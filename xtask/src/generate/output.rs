@@ -82,7 +82,9 @@ pub fn check(root: &Path, outputs: &[Output], folders: &[String]) -> anyhow::Res
             Err(_) => drifted.push(format!("{} is missing", output.path)),
         }
     }
-    drifted.extend(stale(root, outputs, folders)?.into_iter().map(|path| format!("{path} is not generated any more")));
+    drifted.extend(
+        stale(root, outputs, folders)?.into_iter().map(|path| format!("{path} is not generated any more")),
+    );
     if !drifted.is_empty() {
         bail!("generated code has drifted:\n  {}\n`{MEND}` mends it", drifted.join("\n  "));
     }

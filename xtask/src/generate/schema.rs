@@ -80,7 +80,8 @@ pub struct FieldSchema {
 impl Schema {
     /// Every `*.json` file of a folder, by file name.
     pub fn read_folder(folder: &Path) -> anyhow::Result<Vec<Schema>> {
-        let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let entries =
+            std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
         let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
         paths.sort();
@@ -88,7 +89,8 @@ impl Schema {
     }
 
     fn read(path: &Path) -> anyhow::Result<Schema> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         Schema::parse(&text).with_context(|| format!("in {}", path.display()))
     }
 

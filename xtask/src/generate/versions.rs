@@ -73,5 +73,8 @@ pub enum Presence {
     Always,
     Never,
     /// Rust expressions for "holds" and "does not hold".
-    When { when: String, unless: String },
+    When {
+        when: String,
+        unless: String,
+    },
 }

@@ -34,7 +34,9 @@ impl ControlRecord {
         let kind = match kind {
             0 => ControlRecordType::Abort,
             1 => ControlRecordType::Commit,
-            other => return Some(ControlRecord { kind: ControlRecordType::Other(other), coordinator_epoch: -1 }),
+            other => {
+                return Some(ControlRecord { kind: ControlRecordType::Other(other), coordinator_epoch: -1 });
+            }
         };
         let epoch = record.value?.get(2..)?.first_chunk::<4>()?;
         Some(ControlRecord { kind, coordinator_epoch: i32::from_be_bytes(*epoch) })

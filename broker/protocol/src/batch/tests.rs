@@ -6,10 +6,11 @@ use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use proptest::prelude::*;
 
 fn three_records(codec: Codec) -> Vec<u8> {
-    let mut builder = BatchBuilder::new(codec)
-        .base_offset(Offset(40))
-        .leader_epoch(LeaderEpoch(3))
-        .producer(ProducerId(7), ProducerEpoch(1), 10);
+    let mut builder = BatchBuilder::new(codec).base_offset(Offset(40)).leader_epoch(LeaderEpoch(3)).producer(
+        ProducerId(7),
+        ProducerEpoch(1),
+        10,
+    );
     builder.append(1_000, Some(b"k"), Some(b"v"), &[("h", Some(b"x")), ("n", None)]);
     builder.append(1_005, None, Some(&[9; 300]), &[]);
     builder.append(999, Some(b""), None, &[]);
@@ -108,7 +109,10 @@ fn each_mistake_of_a_producer_has_its_name() {
     };
     assert_eq!(resealed(&|b| b[60] = 4), BatchError::Count { records: 4, last_offset_delta: 2 });
     assert_eq!(resealed(&|b| b[22] |= 1 << 5), BatchError::Control);
-    assert_eq!(resealed(&|b| b[53] = 0xff), BatchError::Sequence { producer_id: 7, base_sequence: -16_777_206 });
+    assert_eq!(
+        resealed(&|b| b[53] = 0xff),
+        BatchError::Sequence { producer_id: 7, base_sequence: -16_777_206 }
+    );
     assert_eq!(resealed(&|b| b[22] |= 7), BatchError::Codec(7));
     assert!(matches!(resealed(&|b| b[61] = 0x7e), BatchError::Record { index: 1 | 2, .. }));
     assert_eq!(

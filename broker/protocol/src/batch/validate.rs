@@ -26,7 +26,10 @@ pub fn validate_produced(bytes: &[u8]) -> Result<BatchView<'_>, BatchError> {
         return Err(BatchError::Control);
     }
     if batch.has_producer_id() && batch.base_sequence() < 0 {
-        return Err(BatchError::Sequence { producer_id: batch.producer_id().0, base_sequence: batch.base_sequence() });
+        return Err(BatchError::Sequence {
+            producer_id: batch.producer_id().0,
+            base_sequence: batch.base_sequence(),
+        });
     }
     if batch.is_transactional() && !batch.has_producer_id() {
         return Err(BatchError::TransactionalWithoutProducer);
