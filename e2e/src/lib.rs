@@ -3,4 +3,5 @@
 pub mod broker;
 pub mod checker;
 pub mod foreign;
+pub mod kube;
 pub mod strace;
