@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod group;
 pub mod machine;
 pub mod metadata;
 pub mod partition;
