@@ -3,8 +3,8 @@
 //! Made in `api/`, written out by `net/`. An answer's bytes start with the length prefix and the response
 //! header; a hole stands at the position where record bytes belong that are still in a file.
 
-use logspine_protocol::messages::Message;
-use logspine_protocol::wire::Writer;
+use logspine_protocol::frame::encode_response_header;
+use logspine_protocol::wire::{Message, Writer};
 use logspine_storage::LogSlice;
 use thiserror::Error;
 
@@ -73,6 +73,9 @@ fn describe(context: &RequestContext) -> String {
     format!("client {:?} at {}", context.client(), context.connection.peer)
 }
 
+/// Room for the answers of the hot requests, so that encoding one allocates once.
+const ANSWER_BYTES: usize = 512;
+
 /// Encodes a response without holes in the request's version.
 pub fn encode_answer<'a>(context: &RequestContext, response: &impl Message<'a>) -> Result<Outcome, Refusal> {
     encode_answer_in(context, response, context.api_version, Vec::new())
@@ -85,22 +88,12 @@ pub fn encode_answer_in<'a>(
     version: i16,
     slices: Vec<LogSlice>,
 ) -> Result<Outcome, Refusal> {
-    let mut writer = Writer::new();
-    writer.put_i32(0);
-    logspine_protocol::frame::encode_response_header(
-        &mut writer,
-        context.api_key.response_header_version(version),
-        context.correlation_id,
-    );
+    let mut writer = Writer::frame(Vec::with_capacity(ANSWER_BYTES));
+    encode_response_header(&mut writer, context.api_key, version, context.correlation_id);
     response.encode(&mut writer, version).map_err(|error| Refusal::unwritable(context, error))?;
-    let (mut bytes, positions) = writer.into_parts();
-    let holes: Vec<Hole> = positions
-        .into_iter()
-        .zip(slices)
-        .map(|(hole, slice)| Hole { position: hole.position, slice })
-        .collect();
-    let length = bytes.len() - 4 + holes.iter().map(|hole| hole.slice.len as usize).sum::<usize>();
-    let length = i32::try_from(length).map_err(|error| Refusal::unwritable(context, error))?;
-    bytes[..4].copy_from_slice(&length.to_be_bytes());
-    Ok(Outcome::Answer(Answer { bytes, holes }))
+    let encoded = writer.finish().map_err(|error| Refusal::unwritable(context, error))?;
+    assert_eq!(encoded.holes.len(), slices.len(), "each hole of the answer has one slice");
+    let filled = encoded.holes.iter().zip(slices);
+    let holes = filled.map(|(hole, slice)| Hole { position: hole.position, slice }).collect();
+    Ok(Outcome::Answer(Answer { bytes: encoded.bytes, holes }))
 }

@@ -8,13 +8,12 @@
 mod committer;
 mod handle;
 mod housekeeping;
+mod log_config;
 mod registry;
-mod topic_config;
 mod waiters;
 
-pub use committer::Committer;
-pub use handle::{PartitionHandle, WaitError};
+pub use committer::{Committer, CommitterThread};
+pub use handle::{PartitionError, PartitionHandle, WaitError};
 pub use housekeeping::Housekeeping;
-pub use registry::{PartitionSpec, Registry, RegistryError};
-pub use topic_config::{CleanupPolicy, TimestampType, TopicConfig};
-pub use waiters::{FetchWaiter, WaitCommitted};
+pub use registry::{Lookup, PartitionSpec, Registry};
+pub use waiters::FetchWaiter;

@@ -1,0 +1,69 @@
+//! Fetch: slices of whole batches from many partitions, at once or after a wait; record bytes stay in their files.
+//!
+//! The limits are max_bytes, each partition's maximum, and at least one batch of the first partition that has
+//! any (KIP-74). Too few bytes: register with every partition, read again, wait for the missing bytes or the
+//! deadline. The answer has a hole per slice, which `net/` fills by sendfile. Sessions (KIP-227) are in
+//! `sessions`. Versions 4 to 18: sessions from 7, epochs from 9, diverging epochs from 12, topic ids from 13.
+//! Kafka: KafkaApis.handleFetchRequest, ReplicaManager.fetchMessages, DelayedFetch.
+
+mod plan;
+mod read;
+pub mod sessions;
+
+use std::time::{Duration, Instant};
+
+use logspine_protocol::messages::fetch::{FetchRequest, FetchResponse};
+use logspine_protocol::wire::{Message, Reader};
+
+use super::{Outcome, Refusal, RequestContext, encode_answer, encode_answer_in};
+use crate::partition::FetchWaiter;
+use plan::Plan;
+use read::{Pass, Reads};
+
+pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, Refusal> {
+    let mut reader = Reader::new(body);
+    let request = FetchRequest::decode(&mut reader, context.api_version)
+        .map_err(|error| Refusal::malformed(context, error))?;
+    let sessions = &context.broker.fetch_sessions;
+    let plan = match Plan::of(sessions, &request, context.api_version, context.received_at) {
+        Ok(plan) => plan,
+        Err(code) => {
+            let response = FetchResponse { error_code: code.code(), ..FetchResponse::default() };
+            return encode_answer(context, &response);
+        }
+    };
+    let reads = Reads::of(context, &request, &plan);
+    let pass = read_or_wait(context, &request, &reads).await;
+    let (response, slices) = plan.answer(sessions, pass);
+    encode_answer_in(context, &response, context.api_version, slices)
+}
+
+/// Reads; if that is too little, waits until there is enough or the client's patience ends, and reads again.
+async fn read_or_wait(context: &RequestContext, request: &FetchRequest<'_>, reads: &Reads<'_>) -> Pass {
+    let deadline = context.received_at + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let wanted = i64::from(request.min_bytes);
+    let mut pass = reads.pass();
+    while !pass.is_enough(wanted) && Instant::now() < deadline && !reads.is_empty() {
+        // Register first, then read: what arrives in between is seen by one of the two.
+        let waiter = FetchWaiter::new(wanted);
+        let registered = reads.register(&waiter);
+        pass = reads.pass();
+        if pass.is_enough(wanted) {
+            break;
+        }
+        waiter.found(pass.bytes());
+        let mut stop = context.broker.lifecycle.stop_signal();
+        let stops = tokio::select! {
+            biased;
+            () = waiter.due() => false,
+            () = tokio::time::sleep_until(deadline.into()) => false,
+            _ = stop.wait_for(|stops| *stops) => true,
+        };
+        drop(registered);
+        pass = reads.pass();
+        if stops {
+            break;
+        }
+    }
+    pass
+}

@@ -1,0 +1,188 @@
+//! Which partitions a fetch reads, and how its answer is put together: with a session or without.
+//!
+//! Epoch -1 or 0 is a full request (0 asks for a session), anything else continues a session and names only
+//! what changed (KIP-227). An incremental answer leaves out partitions without news. Borrowed by the answer,
+//! so that topic names are not copied again. Kafka: FetchContext and its four kinds.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use logspine_protocol::error::ErrorCode;
+use logspine_protocol::messages::fetch::{
+    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
+};
+use logspine_protocol::types::TopicId;
+use logspine_protocol::wire::{Records, Str};
+use logspine_storage::LogSlice;
+
+use super::read::{Pass, PartitionRead};
+use super::sessions::FetchSessionCache;
+
+/// The first version that names topics by id.
+const TOPIC_ID_VERSION_MIN: i16 = 13;
+
+const FINAL_EPOCH: i32 = -1;
+const INITIAL_EPOCH: i32 = 0;
+
+/// How a request names a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TopicKey {
+    Name(Arc<str>),
+    Id(TopicId),
+}
+
+impl TopicKey {
+    pub fn of(name: &str, id: TopicId, version: i16) -> TopicKey {
+        if version >= TOPIC_ID_VERSION_MIN { TopicKey::Id(id) } else { TopicKey::Name(name.into()) }
+    }
+}
+
+/// One partition that the client wants to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub topic: TopicKey,
+    pub partition: i32,
+    pub fetch_offset: i64,
+    pub bytes_max: i32,
+    pub current_leader_epoch: i32,
+    pub last_fetched_epoch: i32,
+}
+
+impl Wanted {
+    fn new(topic: TopicKey, partition: &FetchPartition) -> Wanted {
+        Wanted {
+            topic,
+            partition: partition.partition,
+            fetch_offset: partition.fetch_offset,
+            bytes_max: partition.partition_max_bytes,
+            current_leader_epoch: partition.current_leader_epoch,
+            last_fetched_epoch: partition.last_fetched_epoch,
+        }
+    }
+}
+
+enum Kind {
+    Sessionless,
+    /// A full request that asks for a session.
+    New,
+    Incremental {
+        session_id: i32,
+    },
+}
+
+pub struct Plan {
+    wanted: Vec<Wanted>,
+    kind: Kind,
+    now: Instant,
+}
+
+impl Plan {
+    /// Looks the session up and brings it up to date. `Err` is the error of the whole answer.
+    pub fn of(
+        sessions: &FetchSessionCache,
+        request: &FetchRequest<'_>,
+        version: i16,
+        now: Instant,
+    ) -> Result<Plan, ErrorCode> {
+        let named = named(request, version);
+        let (session_id, epoch) = (request.session_id, request.session_epoch);
+        if matches!(epoch, FINAL_EPOCH | INITIAL_EPOCH) {
+            sessions.close(session_id);
+            let kind = if epoch == INITIAL_EPOCH { Kind::New } else { Kind::Sessionless };
+            return Ok(Plan { wanted: named, kind, now });
+        }
+        let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
+            let key = TopicKey::of(&topic.topic, topic.topic_id, version);
+            topic.partitions.iter().map(move |partition| (key.clone(), *partition))
+        });
+        let uses_ids = version >= TOPIC_ID_VERSION_MIN;
+        let wanted = sessions.continue_session(session_id, epoch, uses_ids, named, forgotten, now)?;
+        let kind = if wanted.is_empty() { Kind::Sessionless } else { Kind::Incremental { session_id } };
+        Ok(Plan { wanted, kind, now })
+    }
+
+    pub fn wanted(&self) -> &[Wanted] {
+        &self.wanted
+    }
+
+    /// The response and the slices that fill its holes, in order.
+    pub fn answer(&self, sessions: &FetchSessionCache, pass: Pass) -> (FetchResponse<'_>, Vec<LogSlice>) {
+        let has_news = match &self.kind {
+            Kind::Incremental { session_id } => sessions.note_sent(*session_id, &self.wanted, &pass.reads),
+            Kind::New | Kind::Sessionless => None,
+        };
+        let session_id = match self.kind {
+            Kind::Sessionless => 0,
+            Kind::New => sessions.open(&self.wanted, &pass.reads, self.now),
+            Kind::Incremental { session_id } => session_id,
+        };
+        let is_read_committed = pass.is_read_committed;
+        let mut slices = Vec::new();
+        let mut responses: Vec<FetchableTopicResponse<'_>> = Vec::new();
+        let mut last_topic = None;
+        for (position, (wanted, read)) in self.wanted.iter().zip(pass.reads).enumerate() {
+            if has_news.as_ref().is_some_and(|news| !news[position]) {
+                continue;
+            }
+            if last_topic != Some(&wanted.topic) {
+                last_topic = Some(&wanted.topic);
+                responses.push(topic_response(&wanted.topic));
+            }
+            let data = partition_data(wanted.partition, read, is_read_committed, &mut slices);
+            if let Some(topic) = responses.last_mut() {
+                topic.partitions.push(data);
+            }
+        }
+        (FetchResponse { session_id, responses, ..FetchResponse::default() }, slices)
+    }
+}
+
+fn named(request: &FetchRequest<'_>, version: i16) -> Vec<Wanted> {
+    let count = request.topics.iter().map(|topic| topic.partitions.len()).sum();
+    let mut wanted = Vec::with_capacity(count);
+    for topic in &request.topics {
+        let key = TopicKey::of(&topic.topic, topic.topic_id, version);
+        wanted.extend(topic.partitions.iter().map(|partition| Wanted::new(key.clone(), partition)));
+    }
+    wanted
+}
+
+fn topic_response(topic: &TopicKey) -> FetchableTopicResponse<'_> {
+    match topic {
+        TopicKey::Name(name) => {
+            FetchableTopicResponse { topic: Str::Borrowed(name), ..FetchableTopicResponse::default() }
+        }
+        TopicKey::Id(topic_id) => {
+            FetchableTopicResponse { topic_id: *topic_id, ..FetchableTopicResponse::default() }
+        }
+    }
+}
+
+fn partition_data(
+    partition_index: i32,
+    read: PartitionRead,
+    is_read_committed: bool,
+    slices: &mut Vec<LogSlice>,
+) -> PartitionData<'static> {
+    let records = match read.slice {
+        Some(slice) => {
+            let hole = Records::Hole(slice.len);
+            slices.push(slice);
+            hole
+        }
+        None => Records::Bytes(Vec::new().into()),
+    };
+    PartitionData {
+        partition_index,
+        error_code: read.error.code(),
+        high_watermark: read.high_watermark,
+        last_stable_offset: read.last_stable_offset,
+        log_start_offset: read.log_start_offset,
+        diverging_epoch: read
+            .diverging
+            .map_or_else(EpochEndOffset::default, |(epoch, end_offset)| EpochEndOffset { epoch, end_offset }),
+        aborted_transactions: is_read_committed.then(Vec::new),
+        records: Some(records),
+        ..PartitionData::default()
+    }
+}

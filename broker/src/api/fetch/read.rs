@@ -1,0 +1,201 @@
+//! One pass over the partitions of a fetch: a slice or an error of each, within the limits of the request.
+//!
+//! A pass takes no lock of a partition and reads no record: it finds where whole batches lie. The partitions
+//! are looked up once per request; a pass may be repeated after a wait.
+
+use std::sync::Arc;
+
+use logspine_protocol::api_key::ApiKey;
+use logspine_protocol::error::ErrorCode;
+use logspine_protocol::messages::fetch::FetchRequest;
+use logspine_protocol::types::{LeaderEpoch, Offset};
+use logspine_replica::{Isolation, ReadBudget};
+use logspine_storage::LogSlice;
+
+use super::plan::{Plan, TopicKey, Wanted};
+use crate::api::{RequestContext, partition_errors};
+use crate::partition::{FetchWaiter, Lookup, PartitionHandle};
+
+/// What one partition answers.
+pub struct PartitionRead {
+    pub error: ErrorCode,
+    /// -1 where it is not known.
+    pub high_watermark: i64,
+    pub log_start_offset: i64,
+    pub last_stable_offset: i64,
+    pub slice: Option<LogSlice>,
+    /// The client's log differs from ours from here on: epoch and end offset (KIP-595).
+    pub diverging: Option<(i32, i64)>,
+}
+
+impl PartitionRead {
+    fn error(error: ErrorCode) -> PartitionRead {
+        PartitionRead {
+            error,
+            high_watermark: -1,
+            log_start_offset: -1,
+            last_stable_offset: -1,
+            slice: None,
+            diverging: None,
+        }
+    }
+}
+
+/// The answers of all partitions, in the order of the plan.
+pub struct Pass {
+    pub reads: Vec<PartitionRead>,
+    pub is_read_committed: bool,
+    bytes: i64,
+    /// An error or a divergence: answered at once, whatever min_bytes says.
+    has_news: bool,
+}
+
+impl Pass {
+    pub fn bytes(&self) -> i64 {
+        self.bytes
+    }
+
+    pub fn is_enough(&self, wanted: i64) -> bool {
+        self.has_news || self.bytes >= wanted
+    }
+}
+
+/// A partition of the request as far as it could be found.
+struct Target<'p> {
+    wanted: &'p Wanted,
+    found: Result<Arc<PartitionHandle>, ErrorCode>,
+}
+
+/// Everything that a pass needs.
+pub struct Reads<'p> {
+    targets: Vec<Target<'p>>,
+    bytes_max: i32,
+    isolation: Isolation,
+}
+
+/// Keeps a waiter in the lists of its partitions until dropped.
+pub struct Registered<'a> {
+    reads: &'a Reads<'a>,
+    waiter: &'a Arc<FetchWaiter>,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.reads.partitions().for_each(|partition| partition.unregister_fetch(self.waiter));
+    }
+}
+
+impl<'p> Reads<'p> {
+    pub fn of(context: &RequestContext, request: &FetchRequest<'_>, plan: &'p Plan) -> Reads<'p> {
+        let target = |wanted: &'p Wanted| {
+            let found = find(context, wanted);
+            if let Err(code) = found {
+                context.broker.metrics.failed_fetch_requests.inc();
+                context.broker.metrics.error(ApiKey::Fetch, code);
+            }
+            Target { wanted, found }
+        };
+        Reads {
+            targets: plan.wanted().iter().map(target).collect(),
+            bytes_max: request.max_bytes.min(context.broker.config.fetch_max_bytes),
+            isolation: match request.isolation_level {
+                1 => Isolation::LastStable,
+                _ => Isolation::HighWatermark,
+            },
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    fn partitions(&self) -> impl Iterator<Item = &Arc<PartitionHandle>> {
+        self.targets.iter().filter_map(|target| target.found.as_ref().ok())
+    }
+
+    pub fn register<'a>(&'a self, waiter: &'a Arc<FetchWaiter>) -> Registered<'a> {
+        self.partitions().for_each(|partition| partition.register_fetch(waiter));
+        Registered { reads: self, waiter }
+    }
+
+    pub fn pass(&self) -> Pass {
+        let mut pass = Pass {
+            reads: Vec::with_capacity(self.targets.len()),
+            is_read_committed: self.isolation == Isolation::LastStable,
+            bytes: 0,
+            has_news: false,
+        };
+        for target in &self.targets {
+            let read = match &target.found {
+                Ok(partition) => self.read(partition, target.wanted, pass.bytes),
+                Err(code) => PartitionRead::error(*code),
+            };
+            pass.has_news |= read.error != ErrorCode::None || read.diverging.is_some();
+            pass.bytes += read.slice.as_ref().map_or(0, |slice| i64::from(slice.len));
+            pass.reads.push(read);
+        }
+        pass
+    }
+
+    fn read(&self, partition: &PartitionHandle, wanted: &Wanted, bytes_before: i64) -> PartitionRead {
+        let view = partition.view();
+        let fenced = partition_errors::of_epoch(wanted.current_leader_epoch, view.leader_epoch().0);
+        if fenced != ErrorCode::None {
+            return PartitionRead::error(fenced);
+        }
+        let mut read = PartitionRead {
+            high_watermark: view.high_watermark().0,
+            log_start_offset: view.log_start_offset().0,
+            last_stable_offset: view.last_stable_offset().0,
+            ..PartitionRead::error(ErrorCode::None)
+        };
+        if let Some(diverging) = diverging(partition, wanted) {
+            read.diverging = Some(diverging);
+            return read;
+        }
+        let left = (i64::from(self.bytes_max) - bytes_before).max(0);
+        let budget = ReadBudget {
+            bytes_max: left.min(i64::from(wanted.bytes_max.max(0))) as u32,
+            at_least_one_batch: bytes_before == 0,
+        };
+        match view.read(Offset(wanted.fetch_offset), self.isolation, budget) {
+            Ok(slice) => read.slice = (slice.len > 0).then_some(slice),
+            Err(error) => {
+                let code = partition_errors::of_read(&error);
+                if code == ErrorCode::KafkaStorageError {
+                    tracing::error!(topic = %partition.topic, partition = partition.index, "fetch: {error}");
+                }
+                return PartitionRead::error(code);
+            }
+        }
+        read
+    }
+}
+
+fn find(context: &RequestContext, wanted: &Wanted) -> Result<Arc<PartitionHandle>, ErrorCode> {
+    let registry = &context.broker.partitions;
+    let topic_id = match &wanted.topic {
+        TopicKey::Id(topic_id) => Some(*topic_id),
+        TopicKey::Name(name) => registry.topic_id(name),
+    };
+    match topic_id.map_or(Lookup::Unknown, |topic_id| registry.lookup(topic_id, wanted.partition)) {
+        Lookup::Here(partition) => Ok(partition),
+        Lookup::Offline => Err(ErrorCode::KafkaStorageError),
+        Lookup::Unknown => match &wanted.topic {
+            TopicKey::Id(topic_id) if context.broker.metadata.image().topic_by_id(*topic_id).is_none() => {
+                Err(ErrorCode::UnknownTopicId)
+            }
+            _ => Err(ErrorCode::UnknownTopicOrPartition),
+        },
+    }
+}
+
+/// Where the log of a client that last fetched `last_fetched_epoch` parts from ours, if it does.
+fn diverging(partition: &PartitionHandle, wanted: &Wanted) -> Option<(i32, i64)> {
+    if wanted.last_fetched_epoch < 0 {
+        return None;
+    }
+    let (epoch, end) = partition.view().log().end_offset_for_epoch(LeaderEpoch(wanted.last_fetched_epoch))?;
+    let parts = epoch.0 < wanted.last_fetched_epoch || end.0 < wanted.fetch_offset;
+    parts.then_some((epoch.0, end.0))
+}

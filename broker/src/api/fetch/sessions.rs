@@ -1,0 +1,231 @@
+//! Fetch sessions (KIP-227): what a client reads is remembered, so that it sends and gets only what changed.
+//!
+//! The cache has a fixed number of slots; a full cache evicts the session that was idle longest, if that is
+//! long enough, and otherwise opens none (the client goes on with full requests). Session ids are random, so
+//! that one client does not hit another's. Partitions that returned records go to the end of their session's
+//! order, so that none starves. Kafka: FetchSession, FetchSessionCacheShard.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::{Duration, Instant};
+
+use logspine_protocol::error::ErrorCode;
+use parking_lot::Mutex;
+
+use super::plan::{TopicKey, Wanted};
+use super::read::PartitionRead;
+
+/// A session that was not used for this long may be evicted.
+const EVICTABLE_AFTER: Duration = Duration::from_secs(120);
+
+type Key = (TopicKey, i32);
+
+struct Entry {
+    wanted: Wanted,
+    /// What the client was told last; -1 = tell it again.
+    high_watermark: i64,
+    log_start_offset: i64,
+}
+
+struct Session {
+    entries: Vec<Entry>,
+    positions: HashMap<Key, usize>,
+    /// The epoch that the next request must carry.
+    epoch: i32,
+    uses_ids: bool,
+    last_used: Instant,
+}
+
+pub struct FetchSessionCache {
+    slots: usize,
+    sessions: Mutex<HashMap<i32, Session>>,
+}
+
+fn key(wanted: &Wanted) -> Key {
+    (wanted.topic.clone(), wanted.partition)
+}
+
+impl Entry {
+    /// Notes an answer; true if it says something that the client does not know.
+    fn note(&mut self, read: &PartitionRead) -> bool {
+        let has_news = read.slice.is_some()
+            || read.error != ErrorCode::None
+            || read.diverging.is_some()
+            || read.high_watermark != self.high_watermark
+            || read.log_start_offset != self.log_start_offset;
+        self.high_watermark = read.high_watermark;
+        self.log_start_offset = read.log_start_offset;
+        has_news
+    }
+}
+
+impl Session {
+    fn index(&mut self) {
+        self.positions.clear();
+        self.positions.extend(self.entries.iter().enumerate().map(|(at, entry)| (key(&entry.wanted), at)));
+    }
+
+    fn update(&mut self, named: Vec<Wanted>, forgotten: impl Iterator<Item = Key>) {
+        for wanted in named {
+            match self.positions.get(&key(&wanted)) {
+                Some(&at) => self.entries[at].wanted = wanted,
+                None => {
+                    self.positions.insert(key(&wanted), self.entries.len());
+                    self.entries.push(Entry { wanted, high_watermark: -1, log_start_offset: -1 });
+                }
+            }
+        }
+        let mut gone: Vec<usize> = forgotten.filter_map(|key| self.positions.get(&key).copied()).collect();
+        if gone.is_empty() {
+            return;
+        }
+        gone.sort_unstable();
+        let mut at = 0;
+        self.entries.retain(|_| {
+            at += 1;
+            gone.binary_search(&(at - 1)).is_err()
+        });
+        self.index();
+    }
+}
+
+impl FetchSessionCache {
+    pub fn new(slots: usize) -> FetchSessionCache {
+        FetchSessionCache { slots, sessions: Mutex::default() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.sessions.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Opens a session over what was just answered; 0 if there is no room.
+    pub fn open(&self, wanted: &[Wanted], reads: &[PartitionRead], now: Instant) -> i32 {
+        let mut sessions = self.sessions.lock();
+        if wanted.is_empty() || !make_room(&mut sessions, self.slots, now) {
+            return 0;
+        }
+        let mut session = Session {
+            entries: Vec::with_capacity(wanted.len()),
+            positions: HashMap::with_capacity(wanted.len()),
+            epoch: 1,
+            uses_ids: matches!(wanted[0].topic, TopicKey::Id(_)),
+            last_used: now,
+        };
+        session.update(wanted.to_vec(), std::iter::empty());
+        for (wanted, read) in wanted.iter().zip(reads) {
+            let at = session.positions[&key(wanted)];
+            session.entries[at].note(read);
+        }
+        let id = new_id(&sessions);
+        sessions.insert(id, session);
+        id
+    }
+
+    /// Forgets a session; 0 and unknown ids are nothing.
+    pub fn close(&self, session_id: i32) {
+        if session_id != 0 {
+            self.sessions.lock().remove(&session_id);
+        }
+    }
+
+    /// Checks the epoch, takes the changes, returns everything that the session now reads. A session without
+    /// partitions is closed.
+    pub fn continue_session(
+        &self,
+        session_id: i32,
+        epoch: i32,
+        uses_ids: bool,
+        named: Vec<Wanted>,
+        forgotten: impl Iterator<Item = Key>,
+        now: Instant,
+    ) -> Result<Vec<Wanted>, ErrorCode> {
+        let mut sessions = self.sessions.lock();
+        let session = sessions.get_mut(&session_id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        if session.epoch != epoch {
+            return Err(ErrorCode::InvalidFetchSessionEpoch);
+        }
+        if session.uses_ids != uses_ids {
+            return Err(ErrorCode::FetchSessionTopicIdError);
+        }
+        session.epoch = if epoch == i32::MAX { 1 } else { epoch + 1 };
+        session.last_used = now;
+        session.update(named, forgotten);
+        let wanted: Vec<Wanted> = session.entries.iter().map(|entry| entry.wanted.clone()).collect();
+        if wanted.is_empty() {
+            sessions.remove(&session_id);
+        }
+        Ok(wanted)
+    }
+
+    /// Notes what is about to be answered. For each partition: does the client need to be told? `None` when
+    /// the session is gone meanwhile: then everything is told.
+    pub fn note_sent(
+        &self,
+        session_id: i32,
+        wanted: &[Wanted],
+        reads: &[PartitionRead],
+    ) -> Option<Vec<bool>> {
+        let mut sessions = self.sessions.lock();
+        let session = sessions.get_mut(&session_id)?;
+        let mut has_news = Vec::with_capacity(wanted.len());
+        let mut returned_records = vec![false; session.entries.len()];
+        for (wanted, read) in wanted.iter().zip(reads) {
+            let Some(&at) = session.positions.get(&key(wanted)) else {
+                has_news.push(true);
+                continue;
+            };
+            has_news.push(session.entries[at].note(read));
+            returned_records[at] = read.slice.is_some();
+        }
+        rotate(session, &returned_records);
+        Some(has_news)
+    }
+}
+
+/// Partitions that returned records go behind those that did not.
+fn rotate(session: &mut Session, returned_records: &[bool]) {
+    let returned = returned_records.iter().filter(|returned| **returned).count();
+    if returned == 0 || returned == session.entries.len() {
+        return;
+    }
+    let mut fed = Vec::with_capacity(returned);
+    let mut order = Vec::with_capacity(session.entries.len());
+    for (entry, returned) in std::mem::take(&mut session.entries).into_iter().zip(returned_records) {
+        if *returned { fed.push(entry) } else { order.push(entry) }
+    }
+    order.extend(fed);
+    session.entries = order;
+    session.index();
+}
+
+fn make_room(sessions: &mut HashMap<i32, Session>, slots: usize, now: Instant) -> bool {
+    if sessions.len() < slots {
+        return true;
+    }
+    let oldest = sessions.iter().min_by_key(|(_, session)| session.last_used);
+    match oldest.map(|(id, session)| (*id, session.last_used)) {
+        Some((id, last_used)) if now.saturating_duration_since(last_used) >= EVICTABLE_AFTER => {
+            sessions.remove(&id);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// A positive id that is not taken. The standard library's hash seeds are random.
+fn new_id(sessions: &HashMap<i32, Session>) -> i32 {
+    loop {
+        let random = RandomState::new().build_hasher().finish();
+        let id = (random as i32) & i32::MAX;
+        if id != 0 && !sessions.contains_key(&id) {
+            return id;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

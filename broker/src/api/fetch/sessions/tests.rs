@@ -1,0 +1,115 @@
+//! Sessions as a client and a broker live through them.
+
+use super::*;
+
+fn wanted(partition: i32, fetch_offset: i64) -> Wanted {
+    Wanted {
+        topic: TopicKey::Name("t".into()),
+        partition,
+        fetch_offset,
+        bytes_max: 1 << 20,
+        current_leader_epoch: -1,
+        last_fetched_epoch: -1,
+    }
+}
+
+fn nothing_new(high_watermark: i64) -> PartitionRead {
+    PartitionRead {
+        error: ErrorCode::None,
+        high_watermark,
+        log_start_offset: 0,
+        last_stable_offset: high_watermark,
+        slice: None,
+        diverging: None,
+    }
+}
+
+fn continued(
+    cache: &FetchSessionCache,
+    id: i32,
+    epoch: i32,
+    named: Vec<Wanted>,
+) -> Result<Vec<i32>, ErrorCode> {
+    let wanted = cache.continue_session(id, epoch, false, named, std::iter::empty(), Instant::now())?;
+    Ok(wanted.iter().map(|wanted| wanted.partition).collect())
+}
+
+#[test]
+fn an_idle_session_is_told_nothing_and_a_moved_watermark_is_told_once() {
+    let cache = FetchSessionCache::new(10);
+    let all = [wanted(0, 5), wanted(1, 7)];
+    let id = cache.open(&all, &[nothing_new(5), nothing_new(7)], Instant::now());
+    assert!(id > 0);
+    assert_eq!(continued(&cache, id, 1, vec![]).unwrap(), [0, 1]);
+    assert_eq!(cache.note_sent(id, &all, &[nothing_new(5), nothing_new(7)]).unwrap(), [false, false]);
+    assert_eq!(cache.note_sent(id, &all, &[nothing_new(5), nothing_new(8)]).unwrap(), [false, true]);
+    assert_eq!(cache.note_sent(id, &all, &[nothing_new(5), nothing_new(8)]).unwrap(), [false, false]);
+}
+
+#[test]
+fn an_error_is_told_every_time_and_its_end_too() {
+    let cache = FetchSessionCache::new(10);
+    let all = [wanted(0, 5)];
+    let id = cache.open(&all, &[nothing_new(5)], Instant::now());
+    let failing = || PartitionRead {
+        error: ErrorCode::KafkaStorageError,
+        high_watermark: -1,
+        log_start_offset: -1,
+        ..nothing_new(-1)
+    };
+    assert_eq!(cache.note_sent(id, &all, &[failing()]).unwrap(), [true]);
+    assert_eq!(cache.note_sent(id, &all, &[failing()]).unwrap(), [true]);
+    assert_eq!(cache.note_sent(id, &all, &[nothing_new(5)]).unwrap(), [true]);
+}
+
+#[test]
+fn a_wrong_epoch_and_an_unknown_session_are_refused() {
+    let cache = FetchSessionCache::new(10);
+    let id = cache.open(&[wanted(0, 0)], &[nothing_new(0)], Instant::now());
+    assert_eq!(continued(&cache, id, 2, vec![]), Err(ErrorCode::InvalidFetchSessionEpoch));
+    assert_eq!(continued(&cache, id.wrapping_add(1), 1, vec![]), Err(ErrorCode::FetchSessionIdNotFound));
+    assert_eq!(continued(&cache, id, 1, vec![wanted(3, 0)]).unwrap(), [0, 3]);
+    assert_eq!(continued(&cache, id, 1, vec![]), Err(ErrorCode::InvalidFetchSessionEpoch), "the epoch went on");
+    let by_id = cache.continue_session(id, 2, true, vec![], std::iter::empty(), Instant::now());
+    assert_eq!(by_id, Err(ErrorCode::FetchSessionTopicIdError));
+}
+
+#[test]
+fn a_session_that_forgets_everything_is_closed() {
+    let cache = FetchSessionCache::new(10);
+    let id = cache.open(&[wanted(0, 0), wanted(1, 0)], &[nothing_new(0), nothing_new(0)], Instant::now());
+    let forget = |epoch, partition| {
+        let forgotten = std::iter::once((TopicKey::Name("t".into()), partition));
+        cache.continue_session(id, epoch, false, vec![], forgotten, Instant::now()).unwrap()
+    };
+    assert_eq!(forget(1, 0).len(), 1);
+    assert_eq!(forget(2, 1).len(), 0);
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn a_full_cache_opens_no_session_until_one_has_been_idle_long_enough() {
+    let cache = FetchSessionCache::new(1);
+    let start = Instant::now();
+    let first = cache.open(&[wanted(0, 0)], &[nothing_new(0)], start);
+    assert_eq!(cache.open(&[wanted(0, 0)], &[nothing_new(0)], start + Duration::from_secs(60)), 0);
+    let second = cache.open(&[wanted(0, 0)], &[nothing_new(0)], start + EVICTABLE_AFTER);
+    assert!(second > 0);
+    assert_eq!(continued(&cache, first, 1, vec![]), Err(ErrorCode::FetchSessionIdNotFound));
+}
+
+#[test]
+fn the_partition_that_was_served_goes_behind_the_others() {
+    let mut session = Session {
+        entries: Vec::new(),
+        positions: HashMap::new(),
+        epoch: 1,
+        uses_ids: false,
+        last_used: Instant::now(),
+    };
+    session.update(vec![wanted(0, 0), wanted(1, 0), wanted(2, 0)], std::iter::empty());
+    rotate(&mut session, &[true, false, false]);
+    let order: Vec<i32> = session.entries.iter().map(|entry| entry.wanted.partition).collect();
+    assert_eq!(order, [1, 2, 0]);
+    assert_eq!(session.positions[&(TopicKey::Name("t".into()), 0)], 2);
+}

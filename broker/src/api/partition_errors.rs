@@ -1,0 +1,101 @@
+//! From what a partition says to Kafka's codes: one `match` per error enum, used by every API on partitions.
+//!
+//! Codes follow Kafka's `Errors.forException`; where a client would retry for ever on a code, the choice is
+//! said beside the row.
+
+use logspine_protocol::batch::BatchError;
+use logspine_protocol::error::ErrorCode;
+use logspine_replica::AppendError;
+use logspine_storage::ReadError;
+
+use crate::partition::{PartitionError, WaitError};
+
+pub fn of_partition(error: &PartitionError) -> ErrorCode {
+    match error {
+        PartitionError::Closed => ErrorCode::NotLeaderOrFollower,
+        PartitionError::Append(error) => of_append(error),
+        PartitionError::Storage(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+pub fn of_append(error: &AppendError) -> ErrorCode {
+    match error {
+        AppendError::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
+        AppendError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+        AppendError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        AppendError::Log(error) => of_log_append(error),
+    }
+}
+
+fn of_log_append(error: &logspine_storage::AppendError) -> ErrorCode {
+    use logspine_storage::AppendError as E;
+    match error {
+        E::Batch(error) => of_batch(error),
+        E::RecordTooLarge { .. } => ErrorCode::MessageTooLarge,
+        E::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
+        E::KeylessRecord { .. } => ErrorCode::InvalidRecord,
+        E::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        E::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        E::NotContiguous { .. } | E::Poisoned(_) | E::Damaged(_) | E::Storage(_) => {
+            ErrorCode::KafkaStorageError
+        }
+    }
+}
+
+pub fn of_batch(error: &BatchError) -> ErrorCode {
+    match error {
+        BatchError::Truncated { .. } | BatchError::Length(_) | BatchError::Crc { .. } => {
+            ErrorCode::CorruptMessage
+        }
+        // Not CORRUPT_MESSAGE: a producer would send the same bytes again and again.
+        BatchError::Codec(_) => ErrorCode::UnsupportedCompressionType,
+        BatchError::Magic(_)
+        | BatchError::Empty
+        | BatchError::NotOneBatch { .. }
+        | BatchError::Count { .. }
+        | BatchError::Compression(_)
+        | BatchError::Record { .. }
+        | BatchError::TrailingBytes { .. }
+        | BatchError::Control
+        | BatchError::Sequence { .. }
+        | BatchError::TransactionalWithoutProducer => ErrorCode::InvalidRecord,
+    }
+}
+
+pub fn of_wait(error: WaitError) -> ErrorCode {
+    match error {
+        WaitError::TimedOut => ErrorCode::RequestTimedOut,
+        WaitError::Failed => ErrorCode::KafkaStorageError,
+        WaitError::Closed => ErrorCode::NotLeaderOrFollower,
+    }
+}
+
+pub fn of_read(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        ReadError::Damaged(_) | ReadError::Storage(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Fencing by the leader epoch that a client believes in (KIP-320); -1 believes nothing.
+pub fn of_epoch(believed: i32, current: i32) -> ErrorCode {
+    match believed {
+        -1 => ErrorCode::None,
+        older if older < current => ErrorCode::FencedLeaderEpoch,
+        newer if newer > current => ErrorCode::UnknownLeaderEpoch,
+        _ => ErrorCode::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_epoch_is_fenced_a_newer_one_is_unknown_and_none_is_not_asked() {
+        assert_eq!(of_epoch(-1, 5), ErrorCode::None);
+        assert_eq!(of_epoch(5, 5), ErrorCode::None);
+        assert_eq!(of_epoch(4, 5), ErrorCode::FencedLeaderEpoch);
+        assert_eq!(of_epoch(6, 5), ErrorCode::UnknownLeaderEpoch);
+    }
+}

@@ -1,0 +1,247 @@
+//! Produce: check each partition's batch, append, and for acks=all wait until it is committed.
+//!
+//! All appends of a request happen before its first await, so they keep the connection's order. Errors are
+//! per partition. acks=0 has no answer; if it failed, Kafka closes the connection, and so do we. Versions: 3
+//! to 13 (topic ids from 13, zstd from 7, record errors from 8). Exactly one v2 batch per partition, no
+//! control batches, no transactions yet. Kafka: KafkaApis.handleProduceRequest, ReplicaManager.appendRecords.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use logspine_protocol::api_key::ApiKey;
+use logspine_protocol::batch::{self, BatchView};
+use logspine_protocol::compression::Codec;
+use logspine_protocol::error::ErrorCode;
+use logspine_protocol::messages::produce::{
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceData, TopicProduceResponse,
+};
+use logspine_protocol::types::Offset;
+use logspine_protocol::wire::{Message, Reader};
+use logspine_replica::{AppendError, LeaderAppend};
+use tracing::{debug, warn};
+
+use super::{Outcome, Refusal, RequestContext, encode_answer, partition_errors};
+use crate::partition::{Lookup, PartitionError, PartitionHandle};
+
+/// The client id under which Kafka's admin tools may write to internal topics.
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// The first version whose clients can read zstd.
+const ZSTD_VERSION_MIN: i16 = 7;
+
+/// An append that waits for the watermark, and where its answer stands.
+struct Pending {
+    partition: Arc<PartitionHandle>,
+    end_offset: Offset,
+    topic: usize,
+    index: usize,
+}
+
+/// Why one partition's data was not appended.
+struct Failure {
+    code: ErrorCode,
+    message: String,
+    /// The record of the batch that is to blame, if one is.
+    record: Option<i32>,
+}
+
+pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, Refusal> {
+    let mut reader = Reader::new(body);
+    let request = ProduceRequest::decode(&mut reader, context.api_version)
+        .map_err(|error| Refusal::malformed(context, error))?;
+    let acks = request.acks;
+    let deadline = context.received_at + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let mut waiting = Vec::new();
+    let mut responses = append_all(context, &request, &mut waiting);
+    wait_all(context, &mut responses, waiting, deadline).await;
+    if acks != 0 {
+        return encode_answer(context, &ProduceResponse { responses, ..ProduceResponse::default() });
+    }
+    let failed = responses.iter().flat_map(|topic| &topic.partition_responses).any(|one| one.error_code != 0);
+    Ok(if failed { Outcome::Close } else { Outcome::NoAnswer })
+}
+
+fn append_all<'a>(
+    context: &RequestContext,
+    request: &ProduceRequest<'a>,
+    waiting: &mut Vec<Pending>,
+) -> Vec<TopicProduceResponse<'a>> {
+    let mut responses = Vec::with_capacity(request.topic_data.len());
+    for topic in &request.topic_data {
+        let mut partitions = Vec::with_capacity(topic.partition_data.len());
+        for data in &topic.partition_data {
+            let place = (responses.len(), partitions.len());
+            partitions.push(match append_one(context, request.acks, topic, data, place, waiting) {
+                Ok(response) => response,
+                Err(failure) => failed(context, topic, data.index, failure),
+            });
+        }
+        responses.push(TopicProduceResponse {
+            name: topic.name.clone(),
+            topic_id: topic.topic_id,
+            partition_responses: partitions,
+        });
+    }
+    responses
+}
+
+fn append_one(
+    context: &RequestContext,
+    acks: i16,
+    topic: &TopicProduceData<'_>,
+    data: &PartitionProduceData<'_>,
+    place: (usize, usize),
+    waiting: &mut Vec<Pending>,
+) -> Result<PartitionProduceResponse<'static>, Failure> {
+    if !matches!(acks, -1..=1) {
+        let message = format!("acks={acks}: only -1, 0 and 1 are defined");
+        return Err(Failure { code: ErrorCode::InvalidRequiredAcks, message, record: None });
+    }
+    let partition = find(context, topic, data.index)?;
+    let bytes = data.records.as_ref().and_then(|records| records.as_bytes()).unwrap_or_default();
+    let batch = check(context, &partition, bytes)?;
+    let append = LeaderAppend { require_min_isr: acks == -1, now_ms: context.received_ms };
+    let appended = partition.append(bytes, append)?;
+    partition.traffic.appended(bytes.len() as u64, batch.record_count().unsigned_abs().into());
+    if acks == -1 {
+        let (topic, index) = place;
+        waiting.push(Pending { partition, end_offset: appended.end_offset, topic, index });
+    }
+    Ok(PartitionProduceResponse {
+        index: data.index,
+        base_offset: appended.info.base_offset.0,
+        log_append_time_ms: appended.info.log_append_time_ms,
+        log_start_offset: appended.log_start_offset.0,
+        ..PartitionProduceResponse::default()
+    })
+}
+
+fn find(
+    context: &RequestContext,
+    topic: &TopicProduceData<'_>,
+    index: i32,
+) -> Result<Arc<PartitionHandle>, Failure> {
+    let registry = &context.broker.partitions;
+    let by_id = context.api_version >= 13;
+    let topic_id = if by_id { Some(topic.topic_id) } else { registry.topic_id(&topic.name) };
+    let lookup = topic_id.map_or(Lookup::Unknown, |topic_id| registry.lookup(topic_id, index));
+    let (code, message) = match lookup {
+        Lookup::Here(partition) => return may_write(context, partition),
+        Lookup::Offline => (ErrorCode::KafkaStorageError, "the partition's log cannot be opened"),
+        Lookup::Unknown if by_id && context.broker.metadata.image().topic_by_id(topic.topic_id).is_none() => {
+            (ErrorCode::UnknownTopicId, "no topic has this id")
+        }
+        Lookup::Unknown => (ErrorCode::UnknownTopicOrPartition, "there is no such topic or partition"),
+    };
+    Err(Failure { code, message: message.to_owned(), record: None })
+}
+
+fn may_write(
+    context: &RequestContext,
+    partition: Arc<PartitionHandle>,
+) -> Result<Arc<PartitionHandle>, Failure> {
+    let is_internal = matches!(&*partition.topic, "__consumer_offsets" | "__transaction_state");
+    if is_internal && context.client_id.as_deref() != Some(ADMIN_CLIENT_ID) {
+        let message = format!("Cannot append to internal topic {}", partition.topic);
+        return Err(Failure { code: ErrorCode::InvalidTopicException, message, record: None });
+    }
+    Ok(partition)
+}
+
+/// What can be said about a batch without its log.
+fn check<'a>(
+    context: &RequestContext,
+    partition: &PartitionHandle,
+    bytes: &'a [u8],
+) -> Result<BatchView<'a>, Failure> {
+    let max_bytes = partition.config().max_message_bytes;
+    if bytes.len() > usize::try_from(max_bytes).unwrap_or(0) {
+        let message = format!("the record batch has {} bytes, max.message.bytes is {max_bytes}", bytes.len());
+        return Err(Failure { code: ErrorCode::MessageTooLarge, message, record: None });
+    }
+    let batch = batch::validate_produced(bytes).map_err(|error| Failure {
+        code: partition_errors::of_batch(&error),
+        message: error.to_string(),
+        record: None,
+    })?;
+    if context.api_version < ZSTD_VERSION_MIN && matches!(batch.codec(), Ok(Codec::Zstd)) {
+        let message = "Produce requests with version < 7 may not use zstd".to_owned();
+        return Err(Failure { code: ErrorCode::UnsupportedCompressionType, message, record: None });
+    }
+    if batch.is_transactional() {
+        let message = "transactions are not supported by this version".to_owned();
+        return Err(Failure { code: ErrorCode::InvalidTxnState, message, record: None });
+    }
+    Ok(batch)
+}
+
+impl From<PartitionError> for Failure {
+    fn from(error: PartitionError) -> Failure {
+        let record = match &error {
+            PartitionError::Append(AppendError::Log(log)) => match log {
+                logspine_storage::AppendError::KeylessRecord { index } => i32::try_from(*index).ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        Failure { code: partition_errors::of_partition(&error), message: error.to_string(), record }
+    }
+}
+
+fn failed(
+    context: &RequestContext,
+    topic: &TopicProduceData<'_>,
+    index: i32,
+    failure: Failure,
+) -> PartitionProduceResponse<'static> {
+    let Failure { code, message, record } = failure;
+    count_failure(context, code);
+    let name: &dyn std::fmt::Display =
+        if context.api_version >= 13 { &topic.topic_id } else { &topic.name };
+    // What a client does wrong by being new or slow is no news; broken bytes are.
+    match code {
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::NotLeaderOrFollower => {
+            debug!(topic = %name, partition = index, client = context.client(), "not produced: {message}");
+        }
+        _ => warn!(topic = %name, partition = index, client = context.client(), "not produced: {message}"),
+    }
+    let record_errors = record.map(|batch_index| BatchIndexAndErrorMessage {
+        batch_index,
+        batch_index_error_message: Some(message.clone().into()),
+    });
+    PartitionProduceResponse {
+        index,
+        error_code: code.code(),
+        base_offset: -1,
+        log_append_time_ms: -1,
+        log_start_offset: -1,
+        record_errors: record_errors.into_iter().collect(),
+        error_message: Some(message.into()),
+        ..PartitionProduceResponse::default()
+    }
+}
+
+fn count_failure(context: &RequestContext, code: ErrorCode) {
+    context.broker.metrics.failed_produce_requests.inc();
+    context.broker.metrics.error(ApiKey::Produce, code);
+}
+
+/// Waits for each append in turn: they commit independently, and all share one deadline.
+async fn wait_all(
+    context: &RequestContext,
+    responses: &mut [TopicProduceResponse<'_>],
+    waiting: Vec<Pending>,
+    deadline: Instant,
+) {
+    for Pending { partition, end_offset, topic, index } in waiting {
+        let Err(error) = partition.wait_committed(end_offset, deadline).await else { continue };
+        let code = partition_errors::of_wait(error);
+        count_failure(context, code);
+        warn!(topic = %partition.topic, partition = partition.index, "appended but not committed: {error}");
+        let response = &mut responses[topic].partition_responses[index];
+        response.error_code = code.code();
+        response.base_offset = -1;
+        response.error_message = Some(error.to_string().into());
+    }
+}

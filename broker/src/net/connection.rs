@@ -1,0 +1,232 @@
+//! One client: read frames, start their requests, answer in order, stop when told.
+//!
+//! A single task owns the socket. It takes every frame that is there, starts each request (polling it once, so
+//! that appends keep the connection's order), writes what is done at the front, and only then waits: for more
+//! bytes, for the oldest request, for the end of idleness, or for the broker to stop. A request that waits
+//! (acks=all, long poll) does not keep the next one from starting. One bad frame costs its connection only.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use logspine_protocol::api_key::ApiKey;
+use logspine_protocol::frame::RequestHeader;
+use logspine_protocol::wire::Reader;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+use tracing::{debug, info, warn};
+
+use super::frame_reader::{Frame, FrameError, FrameReader};
+use super::in_flight::InFlight;
+use super::request_memory::RequestMemory;
+use super::response_writer::ResponseWriter;
+use crate::api::{self, ConnectionInfo, Outcome, Refusal, RequestContext};
+use crate::broker::Broker;
+
+/// After this long without a request a connection gives its buffers back.
+const SHRINK_AFTER: Duration = Duration::from_secs(5);
+
+/// "Never", for a timer that needs a moment.
+const NEVER: Duration = Duration::from_secs(86_400 * 365);
+
+/// Why a connection ends.
+#[derive(Debug, Error)]
+enum End {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("a request header that cannot be read: {0}")]
+    Header(String),
+    #[error("API key {0} is not known")]
+    UnknownApi(i16),
+    #[error("a produce request without answer failed")]
+    FailedWithoutAnswer,
+    #[error("cannot write: {0}")]
+    Write(#[from] std::io::Error),
+    #[error("idle for longer than connections.max.idle.ms")]
+    Idle,
+    #[error("the broker stops")]
+    Stopping,
+}
+
+/// A request that was carried out, and what it was made of.
+struct Finished {
+    outcome: Result<Outcome, Refusal>,
+    frame: Frame,
+    api_key: ApiKey,
+    received_at: Instant,
+}
+
+pub struct Connection {
+    broker: Arc<Broker>,
+    info: Arc<ConnectionInfo>,
+    stream: TcpStream,
+    reader: FrameReader,
+    writer: ResponseWriter,
+    in_flight: InFlight<Finished>,
+    /// The client id of the last request: the same for all requests of nearly every client.
+    client_id: Option<Arc<str>>,
+    stop: watch::Receiver<bool>,
+    last_request: Instant,
+    idle_max: Duration,
+}
+
+impl Connection {
+    pub fn new(
+        broker: Arc<Broker>,
+        info: ConnectionInfo,
+        stream: TcpStream,
+        memory: RequestMemory,
+    ) -> Connection {
+        let network = &broker.config.network;
+        let idle_max = u64::try_from(network.connections_max_idle_ms).map_or(NEVER, Duration::from_millis);
+        Connection {
+            info: Arc::new(info),
+            stream,
+            reader: FrameReader::new(memory, network.socket_request_max_bytes),
+            writer: ResponseWriter::new(idle_max.min(NEVER)),
+            in_flight: InFlight::new(),
+            client_id: None,
+            stop: broker.lifecycle.stop_signal(),
+            last_request: Instant::now(),
+            idle_max: idle_max.min(NEVER),
+            broker,
+        }
+    }
+
+    /// Serves until either side ends it; says why in the log.
+    pub async fn run(mut self) {
+        let end = self.serve().await;
+        let (peer, listener) = (self.info.peer, &self.info.listener);
+        match end {
+            End::Frame(FrameError::Closed) | End::Stopping => debug!(%peer, %listener, "connection ends: {end}"),
+            End::Idle | End::Write(_) | End::FailedWithoutAnswer => {
+                info!(%peer, %listener, "connection closed: {end}");
+            }
+            End::Frame(FrameError::Io(_)) => debug!(%peer, %listener, "connection ends: {end}"),
+            _ => {
+                self.broker.metrics.refused_requests.inc();
+                warn!(%peer, %listener, "connection closed: {end}");
+            }
+        }
+    }
+
+    async fn serve(&mut self) -> End {
+        loop {
+            if let Err(end) = self.step().await {
+                return end;
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), End> {
+        // A frame that cannot be read ends the connection after the answers before it.
+        let started = self.start_received().await;
+        self.write_done().await?;
+        started?;
+        self.wait().await
+    }
+
+    /// Starts every request that is here completely, as far as there is room.
+    async fn start_received(&mut self) -> Result<(), End> {
+        while self.in_flight.has_room() && !*self.stop.borrow() {
+            let Some(frame) = self.reader.take()? else { break };
+            self.last_request = Instant::now();
+            let request = Box::pin(self.request(frame)?);
+            let mut request = Some(request);
+            let in_flight = &mut self.in_flight;
+            poll_fn(|context| {
+                if let Some(request) = request.take() {
+                    in_flight.start(request, context);
+                }
+                Poll::Ready(())
+            })
+            .await;
+        }
+        Ok(())
+    }
+
+    /// Reads the header of a frame and makes the future that carries it out.
+    fn request(&mut self, frame: Frame) -> Result<impl Future<Output = Finished> + Send + use<>, End> {
+        let mut reader = Reader::new(frame.payload());
+        let header = RequestHeader::decode(&mut reader).map_err(|error| End::Header(error.to_string()))?;
+        let body_bytes = reader.remaining();
+        let api_key = ApiKey::from_i16(header.api_key).ok_or(End::UnknownApi(header.api_key))?;
+        if self.client_id.as_deref() != header.client_id {
+            self.client_id = header.client_id.map(Arc::from);
+        }
+        let received_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+        let context = RequestContext {
+            broker: Arc::clone(&self.broker),
+            connection: Arc::clone(&self.info),
+            api_key,
+            api_version: header.api_version,
+            correlation_id: header.correlation_id,
+            client_id: self.client_id.clone(),
+            received_ms,
+            received_at: self.last_request,
+        };
+        Ok(async move {
+            let payload = frame.payload();
+            let outcome = api::dispatch(&context, &payload[payload.len() - body_bytes..]).await;
+            Finished { outcome, frame, api_key, received_at: context.received_at }
+        })
+    }
+
+    /// Writes the answers that are done, oldest first, as few calls as they fit in.
+    async fn write_done(&mut self) -> Result<(), End> {
+        let mut next = self.in_flight.pop_done();
+        while let Some(finished) = next {
+            next = self.in_flight.pop_done();
+            let Finished { outcome, frame, api_key, received_at } = finished;
+            self.reader.recycle(frame);
+            let written = match outcome {
+                Ok(Outcome::Answer(answer)) => {
+                    self.writer.send(&self.stream, answer, next.is_some()).await.map_err(End::from)
+                }
+                Ok(Outcome::NoAnswer) => Ok(()),
+                Ok(Outcome::Close) => Err(End::FailedWithoutAnswer),
+                Err(refusal) => Err(End::from(refusal)),
+            };
+            self.broker.metrics.request_done(api_key, received_at.elapsed());
+            if let Err(end) = written {
+                self.writer.flush(&self.stream).await?;
+                return Err(end);
+            }
+        }
+        self.writer.flush(&self.stream).await?;
+        let sent = self.writer.take_sent();
+        self.broker.metrics.bytes_sent(sent.bytes, sent.by_sendfile);
+        Ok(())
+    }
+
+    /// Waits for the next thing to do.
+    async fn wait(&mut self) -> Result<(), End> {
+        let stopping = *self.stop.borrow();
+        if stopping && self.in_flight.is_empty() {
+            return Err(End::Stopping);
+        }
+        let may_read = self.in_flight.has_room() && !stopping;
+        let idle = self.in_flight.is_empty();
+        let shrinks = idle && self.last_request.elapsed() < SHRINK_AFTER;
+        let timer = self.last_request + if shrinks { SHRINK_AFTER } else { self.idle_max };
+        let in_flight = &mut self.in_flight;
+        tokio::select! {
+            biased;
+            () = poll_fn(|context| in_flight.poll_oldest(context)), if !idle => Ok(()),
+            filled = self.reader.fill(&self.stream), if may_read => Ok(filled?),
+            _ = self.stop.changed(), if !stopping => Ok(()),
+            () = sleep_until(timer.into()), if idle => match shrinks {
+                true => {
+                    self.reader.shrink();
+                    Ok(())
+                }
+                false => Err(End::Idle),
+            },
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Answers to the socket: small ones gathered into one write, record bytes by `sendfile`.
+//!
+//! What stands before a large slice is sent with MSG_MORE, so that it shares packets with the records; a
+//! slice of at most `COPY_MAX_BYTES` is copied instead, because one write is cheaper than two calls. Bytes
+//! that are not in the page cache are read on the blocking pool first: sendfile would hold up a worker, and
+//! every connection on it. A peer that takes nothing for `stall` is dropped.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::net::SendFlags;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use logspine_storage::LogSlice;
+
+use crate::api::Answer;
+
+/// Up to this size a slice is copied: at 16 to 64 KiB copying and sendfile cost the same.
+const COPY_MAX_BYTES: usize = 32 * 1024;
+
+/// Gathered answers are sent once they reach this.
+const GATHER_MAX_BYTES: usize = 64 * 1024;
+
+/// What left through which door; for the metrics.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    pub bytes: u64,
+    pub by_sendfile: u64,
+}
+
+pub struct ResponseWriter {
+    gathered: Vec<u8>,
+    stall: Duration,
+    sent: Sent,
+}
+
+impl ResponseWriter {
+    pub fn new(stall: Duration) -> ResponseWriter {
+        ResponseWriter { gathered: Vec::new(), stall, sent: Sent::default() }
+    }
+
+    /// What was sent since the last call.
+    pub fn take_sent(&mut self) -> Sent {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// Sends an answer; with `more` following at once it may stay gathered until `flush`.
+    pub async fn send(&mut self, stream: &TcpStream, answer: Answer, more: bool) -> io::Result<()> {
+        if answer.holes.is_empty() {
+            return self.send_plain(stream, answer.bytes, more).await;
+        }
+        let mut written = 0;
+        for hole in answer.holes {
+            self.gathered.extend_from_slice(&answer.bytes[written..hole.position]);
+            written = hole.position;
+            self.send_slice(stream, &hole.slice).await?;
+        }
+        self.gathered.extend_from_slice(&answer.bytes[written..]);
+        if more && self.gathered.len() < GATHER_MAX_BYTES {
+            return Ok(());
+        }
+        self.flush(stream).await
+    }
+
+    async fn send_plain(&mut self, stream: &TcpStream, bytes: Vec<u8>, more: bool) -> io::Result<()> {
+        if self.gathered.is_empty() && !more {
+            return self.send_all(stream, &bytes, SendFlags::empty()).await;
+        }
+        self.gathered.extend_from_slice(&bytes);
+        if more && self.gathered.len() < GATHER_MAX_BYTES {
+            return Ok(());
+        }
+        self.flush(stream).await
+    }
+
+    /// Sends what is gathered.
+    pub async fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
+        self.flush_with(stream, SendFlags::empty()).await
+    }
+
+    async fn flush_with(&mut self, stream: &TcpStream, flags: SendFlags) -> io::Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = std::mem::take(&mut self.gathered);
+        self.send_all(stream, &bytes, flags).await?;
+        // Kept for the next answers, unless it grew beyond what they need.
+        if bytes.capacity() <= 2 * GATHER_MAX_BYTES {
+            bytes.clear();
+            self.gathered = bytes;
+        }
+        Ok(())
+    }
+
+    async fn send_slice(&mut self, stream: &TcpStream, slice: &LogSlice) -> io::Result<()> {
+        let length = slice.len as usize;
+        let Some(file) = slice.file.as_fd().filter(|_| length > COPY_MAX_BYTES) else {
+            return self.copy_slice(stream, slice).await;
+        };
+        self.flush_with(stream, SendFlags::MORE).await?;
+        if !is_cached(file, slice.position, length) {
+            warm(slice).await;
+        }
+        let (mut offset, mut remaining) = (slice.position, length);
+        while remaining > 0 {
+            let sent = stream.try_io(Interest::WRITABLE, || {
+                Ok(rustix::fs::sendfile(stream, file, Some(&mut offset), remaining)?)
+            });
+            match sent {
+                Ok(0) => return Err(shorter_than_promised()),
+                Ok(sent) => remaining -= sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_writable(stream).await?,
+                Err(error) => return Err(error),
+            }
+        }
+        self.sent.bytes += length as u64;
+        self.sent.by_sendfile += length as u64;
+        Ok(())
+    }
+
+    /// Reads a small slice, or one of a disk without file descriptors, into the gathered bytes.
+    async fn copy_slice(&mut self, stream: &TcpStream, slice: &LogSlice) -> io::Result<()> {
+        if slice.file.as_fd().is_some_and(|file| !is_cached(file, slice.position, slice.len as usize)) {
+            warm(slice).await;
+        }
+        let (mut position, mut remaining) = (slice.position, slice.len as usize);
+        while remaining > 0 {
+            let piece = remaining.min(GATHER_MAX_BYTES);
+            let start = self.gathered.len();
+            self.gathered.resize(start + piece, 0);
+            slice.file.read_exact_at(&mut self.gathered[start..], position)?;
+            position += piece as u64;
+            remaining -= piece;
+            if self.gathered.len() >= GATHER_MAX_BYTES {
+                self.flush_with(stream, SendFlags::MORE).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_all(&mut self, stream: &TcpStream, bytes: &[u8], flags: SendFlags) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let sent = stream.try_io(Interest::WRITABLE, || {
+                Ok(rustix::net::send(stream, rest, flags | SendFlags::NOSIGNAL)?)
+            });
+            match sent {
+                Ok(sent) => rest = &rest[sent..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_writable(stream).await?,
+                Err(error) => return Err(error),
+            }
+        }
+        self.sent.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    async fn wait_writable(&self, stream: &TcpStream) -> io::Result<()> {
+        match tokio::time::timeout(self.stall, stream.writable()).await {
+            Ok(ready) => ready,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes")),
+        }
+    }
+}
+
+fn shorter_than_promised() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "a segment file is shorter than the answer promised")
+}
+
+/// Probes the first and the last byte: a read that refuses to wait says whether they are in memory.
+fn is_cached(file: std::os::fd::BorrowedFd<'_>, position: u64, length: usize) -> bool {
+    let probe = |at: u64| {
+        let mut byte = [0_u8; 1];
+        let mut buffers = [io::IoSliceMut::new(&mut byte)];
+        // Only EAGAIN means "not in memory"; a file system that does not know the flag is read as before.
+        rustix::io::preadv2(file, &mut buffers, at, rustix::io::ReadWriteFlags::NOWAIT)
+            != Err(rustix::io::Errno::AGAIN)
+    };
+    length == 0 || (probe(position) && probe(position + length as u64 - 1))
+}
+
+/// Brings a slice into the page cache on the blocking pool. Errors are left to the send that follows.
+async fn warm(slice: &LogSlice) {
+    let slice = slice.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut buffer = vec![0_u8; GATHER_MAX_BYTES];
+        let end = slice.position + u64::from(slice.len);
+        let mut position = slice.position;
+        while position < end {
+            let piece = ((end - position) as usize).min(buffer.len());
+            if slice.file.read_exact_at(&mut buffer[..piece], position).is_err() {
+                return;
+            }
+            position += piece as u64;
+        }
+    });
+    let _ = read.await;
+}

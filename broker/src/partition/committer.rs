@@ -1,0 +1,200 @@
+//! Group commit: one thread per data directory that runs rounds of flushes.
+//!
+//! A round takes every partition that somebody waits for and does the three steps of `replica::Partition`:
+//! begin under the lock, sync without it, end under the lock, which moves the watermark and wakes. While a
+//! round syncs, others queue up and form the next one, which starts at once; when nobody waits the thread
+//! sleeps without a timer. Syncs of one round run side by side on a small pool.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use logspine_replica::{Flush, Flushed};
+use parking_lot::{Condvar, Mutex};
+
+use super::handle::PartitionHandle;
+use crate::metrics::Metrics;
+
+/// Threads that sync beside the committer itself. More than a disk has queues for gains nothing.
+const SYNC_THREADS: usize = 3;
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Arc<PartitionHandle>>,
+    stops: bool,
+}
+
+/// What producers and the committer share.
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    came: Condvar,
+}
+
+/// The queue of partitions that want a flush. Bounded by the number of partitions: each stands in it once.
+#[derive(Clone)]
+pub struct Committer {
+    shared: Arc<Shared>,
+}
+
+/// The running thread; `stop` runs a last round for whoever is queued.
+pub struct CommitterThread {
+    committer: Committer,
+    thread: JoinHandle<()>,
+}
+
+impl Committer {
+    /// Starts the thread.
+    pub fn start(metrics: Arc<Metrics>) -> std::io::Result<CommitterThread> {
+        let committer = Committer { shared: Arc::default() };
+        let pool = SyncPool::start()?;
+        let shared = Arc::clone(&committer.shared);
+        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
+            while let Some(round) = shared.next_round() {
+                let timer = Instant::now();
+                run_round(&pool, round);
+                metrics.flush_rounds.inc();
+                metrics.flush_seconds.observe(timer.elapsed().as_secs_f64());
+            }
+            pool.stop();
+        })?;
+        Ok(CommitterThread { committer, thread })
+    }
+
+    /// Takes a partition into the next round. The caller makes sure that it is queued only once.
+    pub fn enqueue(&self, partition: Arc<PartitionHandle>) {
+        let mut queue = self.shared.queue.lock();
+        queue.waiting.push(partition);
+        // One notification per round is enough: the thread takes all that is there.
+        if queue.waiting.len() == 1 {
+            self.shared.came.notify_one();
+        }
+    }
+}
+
+impl CommitterThread {
+    pub fn committer(&self) -> Committer {
+        self.committer.clone()
+    }
+
+    /// Flushes what is queued and ends the thread.
+    pub fn stop(self) {
+        self.committer.shared.queue.lock().stops = true;
+        self.committer.shared.came.notify_one();
+        if self.thread.join().is_err() {
+            tracing::error!("the committer thread panicked");
+        }
+    }
+}
+
+impl Shared {
+    /// Everybody who waits, or `None` to stop.
+    fn next_round(&self) -> Option<Vec<Arc<PartitionHandle>>> {
+        let mut queue = self.queue.lock();
+        while queue.waiting.is_empty() {
+            if queue.stops {
+                return None;
+            }
+            self.came.wait(&mut queue);
+        }
+        Some(std::mem::take(&mut queue.waiting))
+    }
+}
+
+fn run_round(pool: &SyncPool, round: Vec<Arc<PartitionHandle>>) {
+    let mut begun: Vec<(Arc<PartitionHandle>, Flush)> = Vec::with_capacity(round.len());
+    for partition in round {
+        if let Some(flush) = partition.begin_flush() {
+            begun.push((partition, flush));
+        }
+    }
+    if let [_] = begun.as_slice() {
+        for (partition, flush) in begun {
+            partition.end_flush(flush.run());
+        }
+        return;
+    }
+    pool.run(begun);
+}
+
+type Job = (Arc<PartitionHandle>, Flush);
+
+#[derive(Default)]
+struct Jobs {
+    open: VecDeque<Job>,
+    running: usize,
+    stops: bool,
+}
+
+#[derive(Default)]
+struct PoolShared {
+    jobs: Mutex<Jobs>,
+    came: Condvar,
+    all_done: Condvar,
+}
+
+/// A few threads that sync files of one round at the same time.
+struct SyncPool {
+    shared: Arc<PoolShared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl SyncPool {
+    fn start() -> std::io::Result<SyncPool> {
+        let shared = Arc::<PoolShared>::default();
+        let spawn = |number: usize| {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name(format!("sync-{number}"))
+                .spawn(move || while shared.work_one(true) {})
+        };
+        let threads = (0..SYNC_THREADS).map(spawn).collect::<std::io::Result<Vec<_>>>()?;
+        Ok(SyncPool { shared, threads })
+    }
+
+    /// Runs the syncs of a round and returns when the last one has ended. The caller works too.
+    fn run(&self, jobs: Vec<Job>) {
+        self.shared.jobs.lock().open.extend(jobs);
+        self.shared.came.notify_all();
+        while self.shared.work_one(false) {}
+        let mut jobs = self.shared.jobs.lock();
+        while jobs.running > 0 || !jobs.open.is_empty() {
+            self.shared.all_done.wait(&mut jobs);
+        }
+    }
+
+    fn stop(self) {
+        self.shared.jobs.lock().stops = true;
+        self.shared.came.notify_all();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a sync thread panicked");
+            }
+        }
+    }
+}
+
+impl PoolShared {
+    /// Does one job. False when there is none and `waits` is not wanted, or when the pool stops.
+    fn work_one(&self, waits: bool) -> bool {
+        let mut jobs = self.jobs.lock();
+        let (partition, flush) = loop {
+            match jobs.open.pop_front() {
+                Some(job) => break job,
+                None if jobs.stops || !waits => return false,
+                None => self.came.wait(&mut jobs),
+            }
+        };
+        jobs.running += 1;
+        drop(jobs);
+        let flushed: Flushed = flush.run();
+        partition.end_flush(flushed);
+        let mut jobs = self.jobs.lock();
+        jobs.running -= 1;
+        if jobs.running == 0 && jobs.open.is_empty() {
+            self.all_done.notify_all();
+        }
+        true
+    }
+}

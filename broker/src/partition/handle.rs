@@ -1,0 +1,254 @@
+//! One replica as the rest of the broker holds it: a short lock around `replica::Partition`, its readers' view,
+//! its waiters.
+//!
+//! Nothing is awaited, synced, decompressed or sent under the lock. Reads go through `view` and take no lock.
+//! An append queues the partition with the committer, which ends the flush here and wakes whoever waits. A
+//! failed sync or a closed partition lets nobody wait: all are woken and told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use logspine_cluster::metadata::configs::TopicConfig;
+use logspine_protocol::types::{Offset, TopicId};
+use logspine_replica::{
+    AppendError, Appended, Effects, Flush, Flushed, LeaderAppend, LeaderWord, Partition, PartitionView,
+};
+use logspine_storage::{LogConfig, StorageError};
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use super::committer::Committer;
+use super::waiters::{FetchWaiter, Waiters};
+
+/// Why a partition cannot do what it is asked.
+#[derive(Debug, Error)]
+pub enum PartitionError {
+    /// Deleted, or the broker stops.
+    #[error("the partition is closed")]
+    Closed,
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why waiting for the watermark ended without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum WaitError {
+    #[error("the deadline passed")]
+    TimedOut,
+    #[error("a sync failed; the log takes no writes any more")]
+    Failed,
+    #[error("the partition was closed")]
+    Closed,
+}
+
+const HEALTHY: u8 = 0;
+const FAILED: u8 = 1;
+const CLOSED: u8 = 2;
+
+/// What went through a partition since it was opened; for the metrics.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    bytes_in: AtomicU64,
+    records_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+impl Traffic {
+    pub fn appended(&self, bytes: u64, records: u64) {
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+        self.records_in.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub fn fetched(&self, bytes: u64) {
+        self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes in, records in, bytes out.
+    pub fn read(&self) -> [u64; 3] {
+        [&self.bytes_in, &self.records_in, &self.bytes_out].map(|counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+pub struct PartitionHandle {
+    pub topic: Arc<str>,
+    pub topic_id: TopicId,
+    pub index: i32,
+    pub traffic: Traffic,
+    /// `None` once closed or deleted.
+    partition: Mutex<Option<Partition>>,
+    view: Arc<PartitionView>,
+    config: ArcSwap<TopicConfig>,
+    waiters: Waiters,
+    committer: Committer,
+    /// True while the partition stands in the committer's queue.
+    is_queued: AtomicBool,
+    health: AtomicU8,
+}
+
+impl PartitionHandle {
+    pub(super) fn new(
+        (topic, topic_id, index): (Arc<str>, TopicId, i32),
+        partition: Partition,
+        config: TopicConfig,
+        committer: Committer,
+    ) -> PartitionHandle {
+        PartitionHandle {
+            topic,
+            topic_id,
+            index,
+            traffic: Traffic::default(),
+            view: partition.view(),
+            partition: Mutex::new(Some(partition)),
+            config: ArcSwap::from_pointee(config),
+            waiters: Waiters::default(),
+            committer,
+            is_queued: AtomicBool::new(false),
+            health: AtomicU8::new(HEALTHY),
+        }
+    }
+
+    /// Offsets and reads, without the lock.
+    pub fn view(&self) -> &Arc<PartitionView> {
+        &self.view
+    }
+
+    /// The topic's settings as they count now.
+    pub fn config(&self) -> Arc<TopicConfig> {
+        self.config.load_full()
+    }
+
+    /// False once a sync failed or the partition was closed.
+    pub fn is_healthy(&self) -> bool {
+        self.health.load(Ordering::Acquire) == HEALTHY
+    }
+
+    /// Appends what `protocol::batch` has checked. Returns before anything is on disk: acks=all goes on to
+    /// `wait_committed` with the end offset that is returned.
+    pub fn append(self: &Arc<Self>, batches: &[u8], append: LeaderAppend) -> Result<Appended, PartitionError> {
+        let mut guard = self.partition.lock();
+        let partition = guard.as_mut().ok_or(PartitionError::Closed)?;
+        let end_before = self.view.log_end_offset();
+        let appended = partition.append(batches, append)?;
+        // A duplicate appends nothing: its bytes must not count twice.
+        if self.view.log_end_offset() > end_before {
+            self.waiters.appended(appended.end_offset, batches.len() as u64);
+        }
+        drop(guard);
+        self.carry_out(&appended.effects);
+        Ok(appended)
+    }
+
+    /// The metadata made this replica the leader, or changed the sets of its reign.
+    pub fn become_leader(self: &Arc<Self>, now_ms: i64, word: LeaderWord) -> Result<(), PartitionError> {
+        let effects = self.with(|partition| partition.become_leader(now_ms, word))?;
+        self.carry_out(&effects);
+        Ok(())
+    }
+
+    /// Takes changed settings of the topic.
+    pub(super) fn configure(self: &Arc<Self>, topic: TopicConfig, log: LogConfig) -> Result<(), PartitionError> {
+        let min_insync_replicas = usize::try_from(topic.min_insync_replicas).unwrap_or(1);
+        let effects = self.with(|partition| partition.update_config(log, min_insync_replicas))?;
+        self.config.store(Arc::new(topic));
+        self.carry_out(&effects);
+        Ok(())
+    }
+
+    /// Moves the log's start; returns where it is now. Never past the watermark.
+    pub fn delete_records(&self, before: Offset) -> Result<Offset, PartitionError> {
+        Ok(self.with(|partition| partition.delete_records(before))??)
+    }
+
+    /// Deletes what retention does not keep; returns how many segments went.
+    pub(super) fn enforce_retention(&self, now_ms: i64) -> Result<usize, PartitionError> {
+        Ok(self.with(|partition| partition.enforce_retention(now_ms))??)
+    }
+
+    /// Waits until consumers may see everything below `end_offset`.
+    pub async fn wait_committed(&self, end_offset: Offset, deadline: Instant) -> Result<(), WaitError> {
+        let is_over = || {
+            if self.view.high_watermark() >= end_offset {
+                return Some(Ok(()));
+            }
+            match self.health.load(Ordering::Acquire) {
+                HEALTHY => None,
+                FAILED => Some(Err(WaitError::Failed)),
+                _ => Some(Err(WaitError::Closed)),
+            }
+        };
+        // The common case needs no timer: the watermark is there, or the wait is over before it is asked again.
+        if let Some(over) = is_over() {
+            return over;
+        }
+        let wait = self.waiters.wait(end_offset, is_over);
+        tokio::time::timeout_at(deadline.into(), wait).await.unwrap_or(Err(WaitError::TimedOut))
+    }
+
+    /// Puts a fetch into this partition's list. Register first, then read.
+    pub fn register_fetch(&self, waiter: &Arc<FetchWaiter>) {
+        self.waiters.register_fetch(waiter);
+        if !self.is_healthy() {
+            self.waiters.wake_all();
+        }
+    }
+
+    pub fn unregister_fetch(&self, waiter: &Arc<FetchWaiter>) {
+        self.waiters.unregister_fetch(waiter);
+    }
+
+    /// First step of a flush round; called by the committer.
+    pub(super) fn begin_flush(&self) -> Option<Flush> {
+        // From here on an append queues the partition again: this round may not carry it any more.
+        self.is_queued.store(false, Ordering::Release);
+        self.partition.lock().as_mut().and_then(Partition::begin_flush)
+    }
+
+    /// Last step: the durable end and perhaps the watermark move, and whoever waits is woken.
+    pub(super) fn end_flush(self: &Arc<Self>, flushed: Flushed) {
+        let ended = self.partition.lock().as_mut().map(|partition| partition.end_flush(flushed));
+        match ended {
+            Some(Ok(effects)) => self.carry_out(&effects),
+            Some(Err(poisoned)) => {
+                tracing::error!(topic = %self.topic, partition = self.index, "{poisoned}");
+                self.leave(FAILED);
+            }
+            None => {}
+        }
+    }
+
+    /// Stops cleanly. Later calls find the partition closed.
+    pub(super) fn close(&self, now_ms: i64) -> Result<(), StorageError> {
+        let partition = self.partition.lock().take();
+        self.leave(CLOSED);
+        partition.map_or(Ok(()), |partition| partition.close(now_ms))
+    }
+
+    /// Takes the replica out, for its data to be deleted.
+    pub(super) fn take_for_deletion(&self) -> Option<Partition> {
+        let partition = self.partition.lock().take();
+        self.leave(CLOSED);
+        partition
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Partition) -> T) -> Result<T, PartitionError> {
+        self.partition.lock().as_mut().map(act).ok_or(PartitionError::Closed)
+    }
+
+    fn leave(&self, health: u8) {
+        self.health.fetch_max(health, Ordering::AcqRel);
+        self.waiters.wake_all();
+    }
+
+    fn carry_out(self: &Arc<Self>, effects: &Effects) {
+        if let Some(high_watermark) = effects.high_watermark {
+            self.waiters.advanced(high_watermark);
+        }
+        if effects.flush_wanted && !self.is_queued.swap(true, Ordering::AcqRel) {
+            self.committer.enqueue(Arc::clone(self));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a data directory needs now and then: retention, and the checkpoint files.
+//!
+//! One thread with one deadline per duty. Retention every log.retention.check.interval.ms; recovery points and
+//! log starts every log.flush.offset.checkpoint.interval.ms; high watermarks every
+//! replica.high.watermark.checkpoint.interval.ms, and only if one moved. Errors are logged and tried again.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use logspine_storage::checkpoint::Offsets;
+use parking_lot::{Condvar, Mutex};
+use tracing::{debug, error};
+
+use super::registry::Registry;
+use crate::config::LogDirConfig;
+
+/// One duty and when it is due next.
+struct Duty {
+    interval: Duration,
+    due: Instant,
+}
+
+impl Duty {
+    fn every(interval_ms: u64, now: Instant) -> Duty {
+        let interval = Duration::from_millis(interval_ms);
+        Duty { interval, due: now + interval }
+    }
+
+    /// True, and due again one interval from now, if its time has come.
+    fn take(&mut self, now: Instant) -> bool {
+        let is_due = now >= self.due;
+        if is_due {
+            self.due = now + self.interval;
+        }
+        is_due
+    }
+}
+
+#[derive(Default)]
+struct Stop {
+    stops: Mutex<bool>,
+    told: Condvar,
+}
+
+/// The running thread.
+pub struct Housekeeping {
+    stop: Arc<Stop>,
+    thread: JoinHandle<()>,
+}
+
+struct Worker {
+    registry: Arc<Registry>,
+    retention: Duty,
+    checkpoints: Duty,
+    high_watermarks: Duty,
+    written: Offsets,
+}
+
+impl Housekeeping {
+    pub fn start(registry: Arc<Registry>, config: &LogDirConfig) -> std::io::Result<Housekeeping> {
+        let now = Instant::now();
+        let mut worker = Worker {
+            registry,
+            retention: Duty::every(config.retention_check_interval_ms, now),
+            checkpoints: Duty::every(config.flush_offset_checkpoint_interval_ms, now),
+            high_watermarks: Duty::every(config.high_watermark_checkpoint_interval_ms, now),
+            written: Offsets::default(),
+        };
+        let stop = Arc::<Stop>::default();
+        let told = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("housekeeping".to_owned()).spawn(move || {
+            while !told.wait_until(worker.next_due()) {
+                worker.work(Instant::now());
+            }
+        })?;
+        Ok(Housekeeping { stop, thread })
+    }
+
+    pub fn stop(self) {
+        *self.stop.stops.lock() = true;
+        self.stop.told.notify_all();
+        if self.thread.join().is_err() {
+            error!("the housekeeping thread panicked");
+        }
+    }
+}
+
+impl Stop {
+    /// True if it is time to stop, false at the deadline.
+    fn wait_until(&self, deadline: Instant) -> bool {
+        let mut stops = self.stops.lock();
+        while !*stops {
+            if self.told.wait_until(&mut stops, deadline).timed_out() {
+                break;
+            }
+        }
+        *stops
+    }
+}
+
+impl Worker {
+    fn next_due(&self) -> Instant {
+        self.retention.due.min(self.checkpoints.due).min(self.high_watermarks.due)
+    }
+
+    fn work(&mut self, now: Instant) {
+        if self.retention.take(now) {
+            self.enforce_retention();
+        }
+        if self.checkpoints.take(now)
+            && let Err(error) = self.registry.write_checkpoints()
+        {
+            error!("cannot write the checkpoints: {error}");
+        }
+        if self.high_watermarks.take(now) {
+            self.checkpoint_high_watermarks();
+        }
+    }
+
+    fn enforce_retention(&self) {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+        for partition in self.registry.all() {
+            match partition.enforce_retention(now_ms) {
+                Ok(0) => {}
+                Ok(segments) => {
+                    debug!(topic = %partition.topic, partition = partition.index, segments, "retention");
+                }
+                Err(error) => {
+                    error!(topic = %partition.topic, partition = partition.index, "retention: {error}");
+                }
+            }
+        }
+    }
+
+    /// An idle broker writes nothing.
+    fn checkpoint_high_watermarks(&mut self) {
+        let offsets = self.registry.offsets(|partition| partition.view().high_watermark());
+        if offsets == self.written {
+            return;
+        }
+        match self.registry.log_dir().write_high_watermarks(&offsets) {
+            Ok(()) => self.written = offsets,
+            Err(error) => error!("cannot write the high watermarks: {error}"),
+        }
+    }
+}

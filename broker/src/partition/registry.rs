@@ -1,0 +1,241 @@
+//! Which replicas live here: by topic id and index, and by name.
+//!
+//! Driven by the controller's publisher, which opens, configures and deletes what the committed metadata says;
+//! read by every request, under a short shared lock. A partition whose log cannot be opened is remembered as
+//! offline with its reason, and harms no other: requests for it are answered with a storage error.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use logspine_cluster::metadata::configs::TopicConfig;
+use logspine_protocol::types::{BrokerId, Offset, PartitionIndex, TopicId};
+use logspine_replica::{LeaderWord, OpenPartition, Partition};
+use logspine_storage::checkpoint::Offsets;
+use logspine_storage::{LogDir, StorageError};
+use parking_lot::RwLock;
+use tracing::{error, info, warn};
+
+use super::committer::Committer;
+use super::handle::{PartitionError, PartitionHandle};
+use super::log_config::log_config;
+
+/// What the publisher knows about a replica that shall live here.
+#[derive(Debug, Clone)]
+pub struct PartitionSpec {
+    pub topic: Arc<str>,
+    pub topic_id: TopicId,
+    pub index: i32,
+    pub config: TopicConfig,
+    pub leader: LeaderWord,
+}
+
+/// What is known about a partition that somebody asks for.
+pub enum Lookup {
+    Here(Arc<PartitionHandle>),
+    /// It should be here and its log cannot be opened.
+    Offline,
+    Unknown,
+}
+
+#[derive(Default)]
+struct Maps {
+    by_id: HashMap<(TopicId, i32), Arc<PartitionHandle>>,
+    topic_ids: HashMap<Arc<str>, TopicId>,
+    offline: HashMap<(TopicId, i32), String>,
+}
+
+/// What the checkpoint files said when the process started.
+#[derive(Debug, Default)]
+pub struct Checkpoints {
+    pub recovery_points: Offsets,
+    pub log_starts: Offsets,
+    pub high_watermarks: Offsets,
+    /// The process before stopped cleanly.
+    pub is_clean: bool,
+}
+
+pub struct Registry {
+    maps: RwLock<Maps>,
+    log_dir: Arc<LogDir>,
+    committer: Committer,
+    checkpoints: Checkpoints,
+    broker: BrokerId,
+    producer_id_expiration_ms: i64,
+}
+
+impl Registry {
+    pub fn new(
+        log_dir: Arc<LogDir>,
+        committer: Committer,
+        checkpoints: Checkpoints,
+        broker: BrokerId,
+        producer_id_expiration_ms: i64,
+    ) -> Registry {
+        let maps = RwLock::default();
+        Registry { maps, log_dir, committer, checkpoints, broker, producer_id_expiration_ms }
+    }
+
+    pub fn log_dir(&self) -> &Arc<LogDir> {
+        &self.log_dir
+    }
+
+    pub fn get(&self, topic_id: TopicId, index: i32) -> Option<Arc<PartitionHandle>> {
+        self.maps.read().by_id.get(&(topic_id, index)).cloned()
+    }
+
+    pub fn by_name(&self, topic: &str, index: i32) -> Option<Arc<PartitionHandle>> {
+        let maps = self.maps.read();
+        let topic_id = *maps.topic_ids.get(topic)?;
+        maps.by_id.get(&(topic_id, index)).cloned()
+    }
+
+    /// The id of a topic that has a replica here, open or offline.
+    pub fn topic_id(&self, topic: &str) -> Option<TopicId> {
+        self.maps.read().topic_ids.get(topic).copied()
+    }
+
+    pub fn lookup(&self, topic_id: TopicId, index: i32) -> Lookup {
+        let maps = self.maps.read();
+        match maps.by_id.get(&(topic_id, index)) {
+            Some(handle) => Lookup::Here(Arc::clone(handle)),
+            None if maps.offline.contains_key(&(topic_id, index)) => Lookup::Offline,
+            None => Lookup::Unknown,
+        }
+    }
+
+    /// Every open replica, in no order.
+    pub fn all(&self) -> Vec<Arc<PartitionHandle>> {
+        self.maps.read().by_id.values().cloned().collect()
+    }
+
+    /// Topic ids and indexes of replicas whose log cannot be opened, with the reason.
+    pub fn offline(&self) -> Vec<((TopicId, i32), String)> {
+        self.maps.read().offline.iter().map(|(key, reason)| (*key, reason.clone())).collect()
+    }
+
+    /// Opens (and recovers) a replica and makes it lead. One that is open already takes the settings and the
+    /// leader's word of `spec`. Blocks as long as recovery takes.
+    pub fn open(&self, now_ms: i64, spec: PartitionSpec) -> Result<Arc<PartitionHandle>, PartitionError> {
+        let key = (spec.topic_id, spec.index);
+        if let Some(handle) = self.get(spec.topic_id, spec.index) {
+            let log = log_config(&spec.config, self.producer_id_expiration_ms);
+            handle.configure(spec.config, log)?;
+            handle.become_leader(now_ms, spec.leader)?;
+            return Ok(handle);
+        }
+        let topic = Arc::clone(&spec.topic);
+        let opened = self.open_log(now_ms, spec);
+        let mut maps = self.maps.write();
+        maps.topic_ids.insert(Arc::clone(&topic), key.0);
+        match opened {
+            Ok(handle) => {
+                maps.offline.remove(&key);
+                maps.by_id.insert(key, Arc::clone(&handle));
+                Ok(handle)
+            }
+            Err(error) => {
+                error!(%topic, partition = key.1, "the partition is offline: {error}");
+                maps.offline.insert(key, error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    fn open_log(&self, now_ms: i64, spec: PartitionSpec) -> Result<Arc<PartitionHandle>, PartitionError> {
+        let PartitionSpec { topic, topic_id, index, config, leader } = spec;
+        let offset = |offsets: &Offsets| LogDir::offset_of(offsets, &topic, index);
+        let (partition, recovered) = Partition::open(OpenPartition {
+            disk: Arc::clone(self.log_dir.disk()),
+            dir: self.log_dir.partition_path(&topic, index),
+            topic: topic.to_string(),
+            topic_id,
+            partition: PartitionIndex(index),
+            config: log_config(&config, self.producer_id_expiration_ms),
+            broker: self.broker,
+            recovery_point: offset(&self.checkpoints.recovery_points),
+            log_start: offset(&self.checkpoints.log_starts),
+            high_watermark: offset(&self.checkpoints.high_watermarks),
+            clean: self.checkpoints.is_clean,
+            now_ms,
+        })?;
+        if let Some(damage) = partition.damage() {
+            error!(%topic, partition = index, "served up to the damage only: {damage}");
+        }
+        if recovered.truncated_bytes > 0 {
+            warn!(
+                %topic,
+                partition = index,
+                "recovery moved {} bytes behind the last whole batch aside",
+                recovered.truncated_bytes
+            );
+        }
+        let committer = self.committer.clone();
+        let handle = Arc::new(PartitionHandle::new((topic, topic_id, index), partition, config, committer));
+        handle.become_leader(now_ms, leader)?;
+        Ok(handle)
+    }
+
+    /// Takes changed settings for all open replicas of a topic.
+    pub fn configure_topic(&self, topic_id: TopicId, config: &TopicConfig) {
+        for handle in self.of_topic(topic_id) {
+            let log = log_config(config, self.producer_id_expiration_ms);
+            if let Err(error) = handle.configure(config.clone(), log) {
+                warn!(topic = %handle.topic, partition = handle.index, "settings not taken: {error}");
+            }
+        }
+    }
+
+    fn of_topic(&self, topic_id: TopicId) -> Vec<Arc<PartitionHandle>> {
+        let maps = self.maps.read();
+        let of_topic = maps.by_id.iter().filter(|((id, _), _)| *id == topic_id);
+        of_topic.map(|(_, handle)| Arc::clone(handle)).collect()
+    }
+
+    /// The metadata deleted the topic: its replicas vanish at once, their bytes later.
+    pub fn delete_topic(&self, topic_id: TopicId) {
+        let handles = self.of_topic(topic_id);
+        {
+            let mut maps = self.maps.write();
+            maps.by_id.retain(|(id, _), _| *id != topic_id);
+            maps.offline.retain(|(id, _), _| *id != topic_id);
+            maps.topic_ids.retain(|_, id| *id != topic_id);
+        }
+        for handle in handles {
+            let Some(partition) = handle.take_for_deletion() else { continue };
+            match partition.delete() {
+                Ok(()) => info!(topic = %handle.topic, partition = handle.index, "deleted"),
+                Err(error) => error!(topic = %handle.topic, partition = handle.index, "not deleted: {error}"),
+            }
+        }
+    }
+
+    /// Closes every replica cleanly; true if all of them did.
+    pub fn close_all(&self, now_ms: i64) -> bool {
+        let handles: Vec<_> = self.maps.write().by_id.drain().map(|(_, handle)| handle).collect();
+        let mut all_clean = true;
+        for handle in handles {
+            if let Err(error) = handle.close(now_ms) {
+                all_clean = false;
+                error!(topic = %handle.topic, partition = handle.index, "not closed cleanly: {error}");
+            }
+        }
+        all_clean
+    }
+
+    /// The positions that go into the checkpoint files.
+    pub fn offsets(&self, of: impl Fn(&PartitionHandle) -> Offset) -> Offsets {
+        let handles = self.all();
+        handles.iter().map(|handle| ((handle.topic.to_string(), handle.index), of(handle))).collect()
+    }
+
+    /// Writes log starts, recovery points and high watermarks. Order does not matter: each is a lower bound.
+    pub fn write_checkpoints(&self) -> Result<(), StorageError> {
+        self.log_dir.write_log_starts(&self.offsets(|handle| handle.view().log_start_offset()))?;
+        self.log_dir.write_recovery_points(|| self.offsets(|handle| handle.view().durable_end()))?;
+        self.write_high_watermarks()
+    }
+
+    pub fn write_high_watermarks(&self) -> Result<(), StorageError> {
+        self.log_dir.write_high_watermarks(&self.offsets(|handle| handle.view().high_watermark()))
+    }
+}
