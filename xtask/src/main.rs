@@ -8,10 +8,15 @@ mod cache;
 mod cargo_tools;
 mod console;
 mod debian;
+mod demo;
+mod e2e;
+mod fuzz;
+mod generate;
 mod image;
 mod kafka;
 mod kube;
 mod process;
+mod python;
 mod test;
 mod tidy;
 mod tools;
@@ -27,13 +32,21 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show what the product does, on a real Kubernetes or on this machine alone
+    Demo(demo::Args),
     /// Run every test of the project, as a table of stages
     Test(test::Args),
+    /// Run the tests on a real Kubernetes, which is started and ended
+    E2e(e2e::Args),
+    /// Run the fuzz targets of the protocol
+    Fuzz(fuzz::Args),
     /// Write OCI archives of the broker and the operator
     Image(image::Args),
     /// Build, start and end the Kubernetes of the tests
     #[command(subcommand)]
     Kube(kube::Command),
+    /// Write the codecs of the protocol crate from Kafka's message schemas
+    Generate(generate::Args),
     /// Check the laws that the compiler does not: imports, sizes, headers, names, words
     Tidy,
     /// The same as `test`, with CI's rules: a skipped test is a failure
@@ -49,9 +62,13 @@ fn main() {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args, test::Rules::from_environment()),
+        Command::E2e(args) => e2e::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Kube(command) => kube::run(&command),
+        Command::Generate(args) => generate::run(&args),
         Command::Tidy => tidy::run(),
         Command::Ci(args) => test::run(&args, test::Rules::Ci),
     }

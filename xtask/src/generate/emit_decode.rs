@@ -63,7 +63,9 @@ fn read(model: &Model, item: &Struct, field: &Field, nullable: bool) -> String {
         Kind::String => format!("r.{prefix}str({flexible})?"),
         Kind::Bytes => format!("r.{prefix}bytes({flexible})?"),
         Kind::Records => format!("r.{prefix}records({flexible})?"),
-        Kind::Struct(name) if nullable => format!("r.nullable_struct(|r| {name}::decode(r, version))?"),
+        Kind::Struct(name) if nullable => {
+            format!("r.{}(|r| {name}::decode(r, version))?", field.nullable_struct_method())
+        }
         Kind::Struct(name) => format!("{name}::decode(r, version)?"),
         kind => format!("r.{}()?", kind.plain_method().unwrap_or_default()),
     }

@@ -135,7 +135,8 @@ fn write(item: &Struct, field: &Field, form: Form) -> Call {
         Kind::Struct(_) => fallible(match form {
             Form::Value => format!("self.{}.encode(w, version)", field.ident),
             Form::Nullable => format!(
-                "w.nullable_struct(self.{}.as_ref(), |w, value| value.encode(w, version))",
+                "w.{}(self.{}.as_ref(), |w, value| value.encode(w, version))",
+                field.nullable_struct_method(),
                 field.ident
             ),
             Form::NotNull => format!("{}.encode(w, version)", reference(item, field, form, "as_ref")),

@@ -124,6 +124,12 @@ impl Field {
         self.versions.within(within.context)
     }
 
+    /// The method of `Reader` and `Writer` for a struct that may be null: Kafka marks its presence by a signed
+    /// byte, but by a varint where the field is tagged.
+    pub fn nullable_struct_method(&self) -> &'static str {
+        if self.tag.is_some() { "nullable_tagged_struct" } else { "nullable_struct" }
+    }
+
     /// In which of the field's versions it may be null.
     pub fn nullability(&self) -> Presence {
         self.nullable.within(self.versions)

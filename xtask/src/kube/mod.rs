@@ -94,6 +94,11 @@ impl Kube {
         self.home.join("run/pki/admin.kubeconfig")
     }
 
+    /// An address of the first node, where node ports are reached from this machine (see `cluster.sh`).
+    pub fn node_address(&self) -> &'static str {
+        "10.91.0.11"
+    }
+
     /// Where the API server writes down who wrote what.
     pub fn audit_log(&self) -> PathBuf {
         self.home.join("run/audit.log")

@@ -10,9 +10,10 @@ use crate::cache::Cache;
 use crate::cargo_tools::CargoTool;
 use crate::test::report::Ending;
 use crate::tools::{self, Tool};
-use crate::{debian, kafka};
+use crate::{debian, kafka, kube, python};
 
 /// One thing that a stage needs.
+#[expect(dead_code, reason = "the stages of the broker's own tests join the table when it serves")]
 pub enum Need {
     /// A tool that the person brings.
     Tool(&'static Tool),
@@ -22,6 +23,8 @@ pub enum Need {
     Debian(&'static str, &'static [&'static str]),
     /// Kafka's jars, named by `LOGSPINE_KAFKA_LIBS`.
     KafkaLibs,
+    /// An interpreter with the Python clients, named by `LOGSPINE_PYTHON`.
+    PythonClients,
     /// Linux, and the right to make network namespaces and mounts.
     LinuxRoot,
 }
@@ -68,12 +71,14 @@ fn meet_one(need: &Need, cache: &Cache, environment: &mut BTreeMap<String, Strin
             environment.insert(kafka::LIBS_VARIABLE.into(), libs.display().to_string());
             Ok(())
         }
-        Need::LinuxRoot if !cfg!(target_os = "linux") => {
-            Err(Refusal::Impossible("it needs Linux: network namespaces and containers".into()))
+        Need::PythonClients => {
+            let interpreter = python::with_clients(cache).map_err(Refusal::Failed)?;
+            environment.insert(python::VARIABLE.into(), interpreter.display().to_string());
+            Ok(())
         }
-        Need::LinuxRoot if !tools::is_root() => {
-            Err(Refusal::Impossible("it needs root, to make network namespaces and containers".into()))
-        }
-        Need::LinuxRoot => Ok(()),
+        Need::LinuxRoot => match kube::impossible() {
+            Some(reason) => Err(Refusal::Impossible(reason.to_owned())),
+            None => Ok(()),
+        },
     }
 }
