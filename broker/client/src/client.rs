@@ -1,0 +1,263 @@
+//! The client: finds brokers, keeps what it learns about the cluster, sends calls to who can answer them.
+//!
+//! Cheap to clone; clones share metadata. `with_own_connections` gives a clone that shares metadata only: a
+//! broker answers one connection's requests in order, so whoever sends requests that wait (a long-polling
+//! Fetch, a JoinGroup) must not hold up others. Retries: `retrying` repeats what may succeed, until the
+//! deadline; what it repeats must be safe to repeat.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use logspine_protocol::messages::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic,
+};
+use logspine_protocol::types::BrokerId;
+use logspine_protocol::wire::Message;
+
+use crate::admin::Admin;
+use crate::config::ClientConfig;
+use crate::connection::Connection;
+use crate::connections::Connections;
+use crate::consumer::{Consumer, ConsumerConfig};
+use crate::error::ClientError;
+use crate::group::{GroupConfig, GroupConsumer};
+use crate::metadata::{ClusterView, Metadata, TopicDescription};
+use crate::producer::{Producer, ProducerConfig};
+use crate::reply::Reply;
+use crate::retry::Backoff;
+
+/// A client of one cluster.
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    connections: Arc<Connections>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: ClientConfig,
+    metadata: Metadata,
+    /// Where the search for a broker that answers begins; moves on when one does not.
+    first_candidate: AtomicUsize,
+}
+
+impl Client {
+    /// Finds the cluster: returns once one broker has described it, or when `api_timeout` has passed.
+    pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
+        if config.bootstrap.is_empty() {
+            return Err(ClientError::Invalid(
+                "the bootstrap list is empty: give host:port of a broker".into(),
+            ));
+        }
+        if config.max_in_flight == 0 {
+            return Err(ClientError::Invalid("max_in_flight must be at least 1".into()));
+        }
+        let shared = Shared { config, metadata: Metadata::default(), first_candidate: AtomicUsize::new(0) };
+        let client = Self { shared: Arc::new(shared), connections: Arc::default() };
+        client.retrying(|| client.fetch_metadata(Some(&[]))).await?;
+        Ok(client)
+    }
+
+    /// The settings this client was made with.
+    pub fn config(&self) -> &ClientConfig {
+        &self.shared.config
+    }
+
+    /// A client of the same cluster and metadata whose waiting requests hold up nobody else's.
+    pub fn with_own_connections(&self) -> Self {
+        Self { shared: self.shared.clone(), connections: Arc::default() }
+    }
+
+    /// Administration: topics, configs, groups, offsets.
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.clone())
+    }
+
+    /// A producer, idempotent and with acks=all unless told otherwise.
+    pub fn producer(&self, config: ProducerConfig) -> Result<Producer, ClientError> {
+        Producer::new(self.with_own_connections(), config)
+    }
+
+    /// A consumer of partitions that the caller chooses.
+    pub fn consumer(&self, config: ConsumerConfig) -> Consumer {
+        Consumer::new(self.with_own_connections(), config)
+    }
+
+    /// A consumer that shares the partitions of its topics with the other members of its group.
+    pub fn group_consumer(&self, group: GroupConfig, config: ConsumerConfig) -> GroupConsumer {
+        GroupConsumer::new(self.with_own_connections(), group, config)
+    }
+
+    // ---- calls ----
+
+    /// Sends one request to this broker and waits for the answer. One attempt.
+    pub async fn call<'a, M: Message<'a>>(
+        &self,
+        broker: BrokerId,
+        request: &M,
+    ) -> Result<Reply, ClientError> {
+        self.connection(broker).await?.call(request, self.shared.config.request_timeout).await
+    }
+
+    /// The same to any broker that accepts a connection.
+    pub async fn call_any<'a, M: Message<'a>>(&self, request: &M) -> Result<Reply, ClientError> {
+        self.any_connection().await?.call(request, self.shared.config.request_timeout).await
+    }
+
+    /// The same for changes of metadata, to the controller as far as it is known. Every broker of a KRaft
+    /// cluster forwards them, so any broker will do otherwise.
+    pub async fn call_controller<'a, M: Message<'a>>(&self, request: &M) -> Result<Reply, ClientError> {
+        self.controller_connection().await?.call(request, self.shared.config.request_timeout).await
+    }
+
+    pub(crate) async fn controller_connection(&self) -> Result<Arc<Connection>, ClientError> {
+        match self.view().controller {
+            Some(controller) => self.connection(controller).await,
+            None => self.any_connection().await,
+        }
+    }
+
+    /// An open connection to this broker.
+    pub(crate) async fn connection(&self, broker: BrokerId) -> Result<Arc<Connection>, ClientError> {
+        let mut endpoint = self.view().brokers.get(&broker).cloned();
+        if endpoint.is_none() {
+            self.fetch_metadata(Some(&[])).await?;
+            endpoint = self.view().brokers.get(&broker).cloned();
+        }
+        let endpoint = endpoint.ok_or(ClientError::UnknownBroker { id: broker.0 })?;
+        self.connections.to(&endpoint.address(), &self.shared.config).await
+    }
+
+    /// An open connection to some broker: those known from metadata first, then the bootstrap list.
+    pub(crate) async fn any_connection(&self) -> Result<Arc<Connection>, ClientError> {
+        let candidates = self.candidates();
+        let first = self.shared.first_candidate.load(Ordering::Relaxed);
+        let mut last = None;
+        for step in 0..candidates.len() {
+            let at = (first + step) % candidates.len();
+            match self.connections.to(&candidates[at], &self.shared.config).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => last = Some(error),
+            }
+            self.shared.first_candidate.store(at + 1, Ordering::Relaxed);
+        }
+        let last = Box::new(last.expect("the bootstrap list is not empty, see connect"));
+        Err(ClientError::NoBrokerAnswers { addresses: candidates.join(", "), last })
+    }
+
+    fn candidates(&self) -> Vec<String> {
+        let mut candidates: Vec<_> = self.view().brokers.values().map(|broker| broker.address()).collect();
+        for address in &self.shared.config.bootstrap {
+            if !candidates.contains(address) {
+                candidates.push(address.clone());
+            }
+        }
+        candidates
+    }
+
+    /// Repeats an attempt until it succeeds, fails for good, or `api_timeout` has passed.
+    pub(crate) async fn retrying<T, F, Fut>(&self, attempt: F) -> Result<T, ClientError>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, ClientError>>,
+    {
+        let mut backoff = Backoff::new(&self.shared.config);
+        loop {
+            match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(error) => backoff.pause(error).await?,
+            }
+        }
+    }
+
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.shared.config.request_timeout
+    }
+
+    pub(crate) fn request_timeout_ms(&self) -> i32 {
+        i32::try_from(self.shared.config.request_timeout.as_millis()).unwrap_or(i32::MAX)
+    }
+
+    // ---- metadata ----
+
+    /// The cluster as last seen; topics appear in it once somebody asked about them.
+    pub fn view(&self) -> Arc<ClusterView> {
+        self.shared.metadata.view()
+    }
+
+    /// This topic, from memory if it was asked for within `metadata_max_age`.
+    pub async fn topic(&self, name: &str) -> Result<Arc<TopicDescription>, ClientError> {
+        self.retrying(|| self.topic_once(name)).await
+    }
+
+    /// The same with a single attempt, for loops that have their own deadline.
+    pub(crate) async fn topic_once(&self, name: &str) -> Result<Arc<TopicDescription>, ClientError> {
+        let max_age = self.shared.config.metadata_max_age;
+        if let Some(known) = self.shared.metadata.topic(name, max_age) {
+            return Ok(known);
+        }
+        let _only_one = self.shared.metadata.refreshing.lock().await;
+        if let Some(known) = self.shared.metadata.topic(name, max_age) {
+            return Ok(known);
+        }
+        let mut described = self.fetch_metadata(Some(&[name])).await?;
+        described
+            .pop()
+            .unwrap_or_else(|| Err(ClientError::Invalid(format!("topic {name} was not described"))))
+    }
+
+    /// Every topic that this client may see, asked anew.
+    pub async fn all_topics(&self) -> Result<Vec<Arc<TopicDescription>>, ClientError> {
+        let described = self.retrying(|| self.fetch_metadata(None)).await?;
+        described.into_iter().collect()
+    }
+
+    /// These topics, asked anew, each with its own outcome.
+    pub async fn topics(
+        &self,
+        names: &[&str],
+    ) -> Result<Vec<Result<Arc<TopicDescription>, ClientError>>, ClientError> {
+        self.retrying(|| self.fetch_metadata(Some(names))).await
+    }
+
+    /// What was remembered about the topic proved wrong.
+    pub(crate) fn forget(&self, wrong: &Arc<TopicDescription>) {
+        self.shared.metadata.forget(wrong);
+    }
+
+    pub(crate) fn forget_topic(&self, name: &str) {
+        self.shared.metadata.forget_topic(name);
+    }
+
+    /// Asks any broker about these topics (`None`: all of them; empty: the brokers only) and remembers it.
+    async fn fetch_metadata(
+        &self,
+        topics: Option<&[&str]>,
+    ) -> Result<Vec<Result<Arc<TopicDescription>, ClientError>>, ClientError> {
+        let topic = |name: &&str| MetadataRequestTopic {
+            name: Some((*name).to_owned().into()),
+            ..Default::default()
+        };
+        let request = MetadataRequest {
+            topics: topics.map(|names| names.iter().map(topic).collect()),
+            // A typing mistake must not create a topic.
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        let reply = self.call_any(&request).await?;
+        let response = reply.decode::<MetadataResponse<'_>>()?;
+        reply.check(response.error_code, "cluster metadata", None)?;
+        let describe = |topic: &MetadataResponseTopic<'_>| {
+            let name = topic.name.as_deref().unwrap_or_default();
+            reply.check(topic.error_code, &format!("topic {name}"), None)?;
+            Ok(Arc::new(TopicDescription::from_response(topic)))
+        };
+        let described: Vec<Result<_, ClientError>> = response.topics.iter().map(describe).collect();
+        self.shared.metadata.absorb(&response, described.iter().flatten());
+        let candidates = self.candidates();
+        self.connections.retain(|address| candidates.iter().any(|candidate| candidate == address));
+        Ok(described)
+    }
+}
