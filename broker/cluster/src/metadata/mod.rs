@@ -8,6 +8,7 @@
 
 mod alter_configs;
 mod brokers;
+mod codec;
 pub mod configs;
 mod create_topics;
 mod image;
@@ -20,6 +21,7 @@ mod request;
 mod tests;
 mod topic_name;
 
+pub use codec::RecordCodecError;
 pub use image::{
     Broker, ConfigResource, Endpoint, MetadataImage, Partition, ResourceType, Topic, TopicsDelta,
 };

@@ -45,10 +45,8 @@ impl Quorum {
     pub fn start(config: QuorumConfig, restored: Restored) -> Result<Self, StartError> {
         check(&config, &restored)?;
         let raft_config = raft_config(&config, restored.snapshot.index);
+        let hard_state = convert::to_raft_hard_state(hard_state(&restored));
         let entries = restored.entries.into_iter().map(convert::to_raft_entry).collect();
-        // The hint may be older than the snapshot, and a snapshot holds only what was committed.
-        let commit = restored.hard_state.commit.max(restored.snapshot.index);
-        let hard_state = convert::to_raft_hard_state(HardState { commit, ..restored.hard_state });
         let log = MemoryLog::new(hard_state, config.voters.clone(), restored.snapshot, entries);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let node = RawNode::new(&raft_config, log, &logger)
@@ -266,6 +264,19 @@ fn raft_config(config: &QuorumConfig, applied: u64) -> raft::Config {
     }
 }
 
+/// The hard state as it must have been. The commit hint may be older than the snapshot, and a snapshot holds only
+/// what was committed. The term may be older than the log's: the crash came after the entries of a new term were
+/// written and before the term itself was; whoever voted in that term had written it before.
+fn hard_state(restored: &Restored) -> HardState {
+    let HardState { term, vote, commit } = restored.hard_state;
+    let log_term = restored.entries.last().map_or(restored.snapshot.term, |entry| entry.term);
+    HardState {
+        term: term.max(log_term),
+        vote: vote.filter(|_| term >= log_term),
+        commit: commit.max(restored.snapshot.index),
+    }
+}
+
 /// What the library would answer with a panic is refused here with words.
 fn check(config: &QuorumConfig, restored: &Restored) -> Result<(), StartError> {
     if let Some(node_id) = config.voters.iter().copied().find(|id| *id < 0) {
@@ -284,10 +295,7 @@ fn check(config: &QuorumConfig, restored: &Restored) -> Result<(), StartError> {
         }
         (last, last_term) = (entry.index, entry.term);
     }
-    let HardState { term: voted_term, commit, .. } = restored.hard_state;
-    if last_term > voted_term {
-        return Err(StartError::TermAheadOfVote { log_term: last_term, voted_term });
-    }
+    let commit = restored.hard_state.commit;
     if commit > last {
         return Err(StartError::CommitBeyondLog { commit, last });
     }

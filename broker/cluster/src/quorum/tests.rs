@@ -91,15 +91,27 @@ fn damaged_state_is_refused_with_words() {
         start(Restored { hard_state: hard_state(1, 0), entries, ..Default::default() }),
         "the log has entry 3 where 2 was expected"
     );
-    let entries = vec![entry(1, 2)];
     assert_eq!(
-        start(Restored { hard_state: hard_state(1, 0), entries, ..Default::default() }),
-        "the log holds term 2, but the vote file only knows term 1"
+        start(Restored { entries: vec![entry(1, 2), entry(2, 1)], ..Default::default() }),
+        "entry 2 has term 1, below the term 2 of the entry before it"
     );
     assert_eq!(
         start(Restored { hard_state: hard_state(1, 9), entries: vec![entry(1, 1)], ..Default::default() }),
         "commit index 9 lies beyond the log, which ends at 1"
     );
+}
+
+#[test]
+fn a_crash_between_the_entries_and_the_vote_of_a_new_term_does_not_stop_the_start() {
+    let mut disk = Disk::default();
+    let mut quorum = Quorum::start(QuorumConfig::single(0), disk.clone()).unwrap();
+    quorum.propose(b"topic".to_vec()).unwrap();
+    let ready = quorum.ready().unwrap();
+    write(&mut disk, &Ready { hard_state: None, ..ready });
+    let mut quorum = Quorum::start(QuorumConfig::single(0), disk.clone()).unwrap();
+    let committed = drain(&mut quorum, &mut disk);
+    assert_eq!(quorum.term(), 2, "term 1 is in the log, so the next one is 2");
+    assert!(committed.iter().any(|entry| entry.payload == b"topic"));
 }
 
 #[test]
@@ -178,17 +190,29 @@ impl Simulation {
         }
     }
 
-    /// One node's cycle. With `crash`, power fails after the write and before `persisted` is heard.
+    /// Power fails while `ready` is being written: nothing of it, its entries, or all of it is on disk.
+    fn crash(&mut self, node: usize, mut ready: Ready) {
+        let reached = self.draw(3);
+        if reached < 2 {
+            ready.hard_state = None;
+        }
+        if reached > 0 {
+            write(&mut self.disks[node], &ready);
+        }
+        self.nodes[node] = None;
+    }
+
+    /// One node's cycle. With `crash`, power fails before `persisted` is heard.
     fn cycle(&mut self, node: usize, crash: bool) {
         for _ in 0..100 {
             let Some(quorum) = self.nodes[node].as_mut() else { return };
             let Some(ready) = quorum.ready() else { return };
-            write(&mut self.disks[node], &ready);
             self.network.extend(ready.messages.iter().cloned());
             if crash {
-                self.nodes[node] = None;
+                self.crash(node, ready);
                 return;
             }
+            write(&mut self.disks[node], &ready);
             let persisted = quorum.persisted();
             if quorum.is_leader() {
                 let (term, id) = (quorum.term(), NodeId::try_from(node).unwrap());

@@ -65,7 +65,9 @@ impl QuorumConfig {
 }
 
 /// What must happen before `Quorum::persisted` may be called, in this order: `snapshot`, `truncate_from`,
-/// `entries`, `hard_state`, then one sync if `must_sync`. `messages` may be sent before the sync.
+/// `entries`, `hard_state`, all synced if `must_sync`. `messages` may be sent before the sync. A crash between
+/// `entries` and `hard_state` loses no vote: a vote is never in one value with entries of a term that was entered
+/// earlier.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ready {
     /// A leader's snapshot replaces the whole log: install the image that ends at this mark.
@@ -146,8 +148,6 @@ pub enum StartError {
     Gap { expected: u64, found: u64 },
     #[error("entry {index} has term {term}, below the term {before} of the entry before it")]
     TermWentBack { index: u64, term: u64, before: u64 },
-    #[error("the log holds term {log_term}, but the vote file only knows term {voted_term}")]
-    TermAheadOfVote { log_term: u64, voted_term: u64 },
     #[error("commit index {commit} lies beyond the log, which ends at {last}")]
     CommitBeyondLog { commit: u64, last: u64 },
     #[error("configuration refused: {0}")]
