@@ -108,8 +108,9 @@ impl Metrics {
         )
         .expect(VALID);
         registry.register(Box::new(errors.clone())).expect(VALID);
-        let connections = IntGauge::new("kafka_server_socketservermetrics_connection_count", "Open connections.")
-            .expect(VALID);
+        let connections =
+            IntGauge::new("kafka_server_socketservermetrics_connection_count", "Open connections.")
+                .expect(VALID);
         registry.register(Box::new(connections.clone())).expect(VALID);
         let flush_seconds = Histogram::with_opts(
             HistogramOpts::new("kafka_log_logflushstats_flush_time_seconds", "One round of flushes to disk.")
@@ -183,7 +184,11 @@ impl Metrics {
         TextEncoder::new().encode(&families, &mut bytes).expect("writing into memory does not fail");
         let mut page = Exposition::after(String::from_utf8(bytes).expect("the encoder writes UTF-8"));
         process::write(&mut page);
-        page.family("kafka_server_brokertopicmetrics_totalproducerequests_total", "counter", "Produce requests.");
+        page.family(
+            "kafka_server_brokertopicmetrics_totalproducerequests_total",
+            "counter",
+            "Produce requests.",
+        );
         page.sample(&[], self.requests_of(ApiKey::Produce));
         page.family("kafka_server_brokertopicmetrics_totalfetchrequests_total", "counter", "Fetch requests.");
         page.sample(&[], self.requests_of(ApiKey::Fetch));

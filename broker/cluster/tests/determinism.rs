@@ -93,6 +93,21 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![6 => request().prop_map(Event::Ask), 5 => Just(Event::Commit), 1 => Just(Event::Lost)]
 }
 
+/// A cluster of two brokers, then anything.
+fn conversation(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Event>> {
+    let register = |id| {
+        Event::Ask(Request::RegisterBroker(RegisterBroker {
+            broker_id: BrokerId(id),
+            incarnation_id: TopicId([1; 16]),
+            endpoints: vec![],
+            rack: None,
+            log_dirs: vec![],
+        }))
+    };
+    let start = vec![register(0), register(1), Event::Commit, Event::Commit];
+    prop::collection::vec(event(), len).prop_map(move |events| [start.clone(), events].concat())
+}
+
 /// Plays the conversation; returns everything observable, in order, and the committed log.
 fn play(events: &[Event]) -> (Vec<String>, Vec<Vec<u8>>) {
     let mut machine = MetadataMachine::new(Settings::default());
@@ -127,7 +142,10 @@ fn play(events: &[Event]) -> (Vec<String>, Vec<Vec<u8>>) {
             Event::Lost => {
                 let waiting = flight.drain(..).flat_map(|(_, then)| then).collect();
                 let refused = machine.abandon(waiting);
-                assert!(refused.iter().all(|reply| reply.result.is_err()), "a lost record was answered as success");
+                assert!(
+                    refused.iter().all(|reply| reply.result.is_err()),
+                    "a lost record was answered as success"
+                );
                 trace.push(format!("{refused:?}"));
             }
         }
@@ -151,7 +169,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn what_is_decided_live_is_what_is_replayed(events in prop::collection::vec(event(), 1..60)) {
+    fn what_is_decided_live_is_what_is_replayed(events in conversation(1..60)) {
         let (trace, log) = play(&events);
         prop_assert_eq!(&trace, &play(&events).0, "the same events gave another trace");
         let image = rebuild(&log);
@@ -167,12 +185,14 @@ fn the_conversations_are_rich() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let (mut topics, mut refusals) = (0, 0);
+    let (mut topics, mut refusals, mut barriers) = (0, 0, 0);
     for _ in 0..50 {
-        let events = prop::collection::vec(event(), 40).new_tree(&mut runner).expect("a tree").current();
+        let events = conversation(40..41).new_tree(&mut runner).expect("a tree").current();
         let (trace, log) = play(&events);
         topics += rebuild(&log).topic_count();
+        barriers += trace.iter().filter(|line| line.contains("[NoOp]")).count();
         refusals += trace.iter().filter(|line| line.contains("Err(")).count();
     }
-    assert!(topics > 20 && refusals > 50, "{topics} topics, {refusals} refusals");
+    let reached = format!("{topics} topics, {refusals} refusals, {barriers} replies that wait for others");
+    assert!(topics > 20 && refusals > 50 && barriers > 20, "{reached}");
 }

@@ -40,7 +40,8 @@ pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, R
 
 /// Reads; if that is too little, waits until there is enough or the client's patience ends, and reads again.
 async fn read_or_wait(context: &RequestContext, request: &FetchRequest<'_>, reads: &Reads<'_>) -> Pass {
-    let deadline = context.received_at + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let deadline =
+        context.received_at + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let wanted = i64::from(request.min_bytes);
     let mut pass = reads.pass();
     while !pass.is_enough(wanted) && Instant::now() < deadline && !reads.is_empty() {

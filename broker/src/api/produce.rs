@@ -51,7 +51,8 @@ pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, R
     let request = ProduceRequest::decode(&mut reader, context.api_version)
         .map_err(|error| Refusal::malformed(context, error))?;
     let acks = request.acks;
-    let deadline = context.received_at + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let deadline =
+        context.received_at + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let mut waiting = Vec::new();
     let mut responses = append_all(context, &request, &mut waiting);
     wait_all(context, &mut responses, waiting, deadline).await;
@@ -197,8 +198,7 @@ fn failed(
 ) -> PartitionProduceResponse<'static> {
     let Failure { code, message, record } = failure;
     count_failure(context, code);
-    let name: &dyn std::fmt::Display =
-        if context.api_version >= 13 { &topic.topic_id } else { &topic.name };
+    let name: &dyn std::fmt::Display = if context.api_version >= 13 { &topic.topic_id } else { &topic.name };
     // What a client does wrong by being new or slow is no news; broken bytes are.
     match code {
         ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::NotLeaderOrFollower => {

@@ -90,7 +90,8 @@ fn advertise(own: Endpoint, advertised: &[Endpoint], hostname: &str) -> Result<L
 /// `inter.broker.listener.name` must be one of ours; security.inter.broker.protocol must be PLAINTEXT.
 fn inter_broker_listener(properties: &Properties, listeners: &[Listener]) -> Result<(), ConfigError> {
     let key = "security.inter.broker.protocol";
-    if let Some(protocol) = properties.get(key).filter(|protocol| !protocol.eq_ignore_ascii_case("PLAINTEXT")) {
+    if let Some(protocol) = properties.get(key).filter(|protocol| !protocol.eq_ignore_ascii_case("PLAINTEXT"))
+    {
         return Err(ConfigError::security(key, format!("only PLAINTEXT is supported, not {protocol}")));
     }
     let Some(name) = properties.get("inter.broker.listener.name") else { return Ok(()) };

@@ -13,7 +13,11 @@ pub fn node_id(properties: &Properties) -> Result<i32, ConfigError> {
     let old = number(properties, "broker.id", 0, 0..=i32::MAX)?;
     let new = number(properties, "node.id", old, 0..=i32::MAX)?;
     if text(properties, "node.id").is_some() && text(properties, "broker.id").is_some() && old != new {
-        return Err(ConfigError::invalid("broker.id", &old.to_string(), format!("the same as node.id={new}")));
+        return Err(ConfigError::invalid(
+            "broker.id",
+            &old.to_string(),
+            format!("the same as node.id={new}"),
+        ));
     }
     Ok(new)
 }

@@ -33,7 +33,8 @@ pub fn refuse_unprotected(properties: &Properties) -> Result<(), ConfigError> {
 }
 
 fn asks_for_protection(key: &str) -> bool {
-    if let Some((_listener, rest)) = key.strip_prefix("listener.name.").and_then(|rest| rest.split_once('.')) {
+    if let Some((_listener, rest)) = key.strip_prefix("listener.name.").and_then(|rest| rest.split_once('.'))
+    {
         // A mechanism may stand between: listener.name.x.scram-sha-512.sasl.jaas.config
         let without_mechanism = rest.split_once('.').map_or(rest, |(_mechanism, family)| family);
         return asks_for_protection(rest) || asks_for_protection(without_mechanism);

@@ -66,11 +66,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
     ),
     key("segment.bytes", "1073741824", &[("log.segment.bytes", Same)]),
     key("segment.index.bytes", "10485760", &[("log.index.size.max.bytes", Same)]),
-    key(
-        "segment.jitter.ms",
-        "0",
-        &[("log.roll.jitter.ms", Same), ("log.roll.jitter.hours", HoursToMs)],
-    ),
+    key("segment.jitter.ms", "0", &[("log.roll.jitter.ms", Same), ("log.roll.jitter.hours", HoursToMs)]),
     key("segment.ms", "604800000", &[("log.roll.ms", Same), ("log.roll.hours", HoursToMs)]),
     key("unclean.leader.election.enable", "false", &[("unclean.leader.election.enable", Same)]),
 ];

@@ -110,10 +110,7 @@ mod tests {
             assert_eq!(name, "kafka_consumergroup_lag");
             assert_eq!(
                 labels,
-                [
-                    ("consumergroup".to_owned(), value.to_owned()),
-                    ("partition".to_owned(), "3".to_owned())
-                ]
+                [("consumergroup".to_owned(), value.to_owned()), ("partition".to_owned(), "3".to_owned())]
             );
             assert_eq!(number, "42");
         }

@@ -103,7 +103,9 @@ impl Connection {
         let end = self.serve().await;
         let (peer, listener) = (self.info.peer, &self.info.listener);
         match end {
-            End::Frame(FrameError::Closed) | End::Stopping => debug!(%peer, %listener, "connection ends: {end}"),
+            End::Frame(FrameError::Closed) | End::Stopping => {
+                debug!(%peer, %listener, "connection ends: {end}")
+            }
             End::Idle | End::Write(_) | End::FailedWithoutAnswer => {
                 info!(%peer, %listener, "connection closed: {end}");
             }
@@ -159,7 +161,8 @@ impl Connection {
         if self.client_id.as_deref() != header.client_id {
             self.client_id = header.client_id.map(Arc::from);
         }
-        let received_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+        let received_ms =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
         let context = RequestContext {
             broker: Arc::clone(&self.broker),
             connection: Arc::clone(&self.info),

@@ -74,9 +74,11 @@ impl Listeners {
                 io::ErrorKind::AddrInUse => BindError::InUse { name: name.clone(), address: address.clone() },
                 _ => BindError::Failed { name: name.clone(), address: address.clone(), source },
             })?;
-            let local = socket
-                .local_addr()
-                .map_err(|source| BindError::Failed { name: name.clone(), address, source })?;
+            let local = socket.local_addr().map_err(|source| BindError::Failed {
+                name: name.clone(),
+                address,
+                source,
+            })?;
             listener.port = local.port();
             if listener.advertised_port == 0 {
                 listener.advertised_port = local.port();
@@ -101,7 +103,12 @@ impl Listeners {
         let mut accepting = JoinSet::new();
         for bound in self.bound {
             info!(listener = %bound.name, address = %bound.local, "accepting connections");
-            accepting.spawn(accept(bound, Arc::clone(&broker), self.memory.clone(), Arc::clone(&self.limits)));
+            accepting.spawn(accept(
+                bound,
+                Arc::clone(&broker),
+                self.memory.clone(),
+                Arc::clone(&self.limits),
+            ));
         }
         while accepting.join_next().await.is_some() {}
     }
@@ -152,8 +159,10 @@ async fn accept(bound: Bound, broker: Arc<Broker>, memory: RequestMemory, limits
 type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
 async fn accept_one(listener: &TcpListener, limits: &Limits) -> io::Result<Accepted> {
-    let permit =
-        Arc::clone(&limits.total).acquire_owned().await.expect("the semaphore of connections is never closed");
+    let permit = Arc::clone(&limits.total)
+        .acquire_owned()
+        .await
+        .expect("the semaphore of connections is never closed");
     let (stream, peer) = listener.accept().await?;
     Ok((stream, peer, permit))
 }

@@ -128,7 +128,11 @@ impl PartitionHandle {
 
     /// Appends what `protocol::batch` has checked. Returns before anything is on disk: acks=all goes on to
     /// `wait_committed` with the end offset that is returned.
-    pub fn append(self: &Arc<Self>, batches: &[u8], append: LeaderAppend) -> Result<Appended, PartitionError> {
+    pub fn append(
+        self: &Arc<Self>,
+        batches: &[u8],
+        append: LeaderAppend,
+    ) -> Result<Appended, PartitionError> {
         let mut guard = self.partition.lock();
         let partition = guard.as_mut().ok_or(PartitionError::Closed)?;
         let end_before = self.view.log_end_offset();
@@ -150,7 +154,11 @@ impl PartitionHandle {
     }
 
     /// Takes changed settings of the topic.
-    pub(super) fn configure(self: &Arc<Self>, topic: TopicConfig, log: LogConfig) -> Result<(), PartitionError> {
+    pub(super) fn configure(
+        self: &Arc<Self>,
+        topic: TopicConfig,
+        log: LogConfig,
+    ) -> Result<(), PartitionError> {
         let min_insync_replicas = usize::try_from(topic.min_insync_replicas).unwrap_or(1);
         let effects = self.with(|partition| partition.update_config(log, min_insync_replicas))?;
         self.config.store(Arc::new(topic));

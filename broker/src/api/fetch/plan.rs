@@ -15,7 +15,7 @@ use logspine_protocol::types::TopicId;
 use logspine_protocol::wire::{Records, Str};
 use logspine_storage::LogSlice;
 
-use super::read::{Pass, PartitionRead};
+use super::read::{PartitionRead, Pass};
 use super::sessions::FetchSessionCache;
 
 /// The first version that names topics by id.

@@ -69,7 +69,11 @@ fn a_wrong_epoch_and_an_unknown_session_are_refused() {
     assert_eq!(continued(&cache, id, 2, vec![]), Err(ErrorCode::InvalidFetchSessionEpoch));
     assert_eq!(continued(&cache, id.wrapping_add(1), 1, vec![]), Err(ErrorCode::FetchSessionIdNotFound));
     assert_eq!(continued(&cache, id, 1, vec![wanted(3, 0)]).unwrap(), [0, 3]);
-    assert_eq!(continued(&cache, id, 1, vec![]), Err(ErrorCode::InvalidFetchSessionEpoch), "the epoch went on");
+    assert_eq!(
+        continued(&cache, id, 1, vec![]),
+        Err(ErrorCode::InvalidFetchSessionEpoch),
+        "the epoch went on"
+    );
     let by_id = cache.continue_session(id, 2, true, vec![], std::iter::empty(), Instant::now());
     assert_eq!(by_id, Err(ErrorCode::FetchSessionTopicIdError));
 }
