@@ -286,6 +286,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A struct in a tagged field: behind a varint, 0 for null. (Untagged ones have a signed byte.)
+    pub fn nullable_tagged_struct<T>(
+        &mut self,
+        value: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        match self.uvarint()? {
+            0 => Ok(None),
+            _ => value(self).map(Some),
+        }
+    }
+
     /// The tagged fields that end a flexible struct. `field` gets a reader that holds the field and no more,
     /// takes all of it and answers true, or takes nothing and answers false: then it is skipped (KIP-482).
     pub fn tags(

@@ -327,6 +327,16 @@ impl Writer {
         Ok(())
     }
 
+    /// A struct in a tagged field: behind a varint, 0 for null. (Untagged ones have a signed byte.)
+    pub fn nullable_tagged_struct<T>(
+        &mut self,
+        value: Option<&T>,
+        write: impl FnOnce(&mut Writer, &T) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        self.bool(value.is_some());
+        value.map_or(Ok(()), |value| write(self, value))
+    }
+
     /// How many tagged fields follow: those that hold something.
     pub fn tag_count(&mut self, present: &[bool]) {
         self.uvarint(present.iter().map(|p| u32::from(*p)).sum());

@@ -84,7 +84,7 @@ impl<'a> Message<'a> for ConsumerGroupMemberMetadataValue<'a> {
             match tag {
                 0 => {
                     value.classic_member_metadata =
-                        r.nullable_struct(|r| ClassicMemberMetadata::decode(r, version))?
+                        r.nullable_tagged_struct(|r| ClassicMemberMetadata::decode(r, version))?
                 }
                 _ => return Ok(false),
             }
@@ -107,7 +107,9 @@ impl<'a> Message<'a> for ConsumerGroupMemberMetadataValue<'a> {
         w.tag_count(&[classic_member_metadata]);
         if classic_member_metadata {
             w.tagged(0, |w| {
-                w.nullable_struct(self.classic_member_metadata.as_ref(), |w, value| value.encode(w, version))
+                w.nullable_tagged_struct(self.classic_member_metadata.as_ref(), |w, value| {
+                    value.encode(w, version)
+                })
             })?;
         }
         Ok(())

@@ -1,0 +1,9 @@
+//! What the oracle tests share: every codec by name, Kafka's classes behind a Java process, random messages.
+//!
+//! Names of schemas are those of the files below `schema/`: `messages/ProduceRequest`, `group/OffsetCommitKey`.
+
+pub mod codecs;
+pub mod dice;
+pub mod frames;
+pub mod java;
+pub mod schema_bytes;
