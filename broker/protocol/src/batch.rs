@@ -78,7 +78,7 @@ impl<'a> BatchView<'a> {
 
     /// Computes the CRC-32C over attributes to end and compares it with the stored one.
     pub fn verify_crc(&self) -> Result<(), BatchError> {
-        let computed = crc_fast::crc32_iscsi(self.bytes.get(header::CRC_START..).unwrap_or_default());
+        let computed = crc32c(self.bytes.get(header::CRC_START..).unwrap_or_default());
         if computed == self.crc() { Ok(()) } else { Err(BatchError::Crc { stored: self.crc(), computed }) }
     }
 
@@ -93,6 +93,11 @@ impl<'a> BatchView<'a> {
         let data = compression::decompress(codec, self.body(), bytes_max)?;
         Ok(RecordSet::new(self, data))
     }
+}
+
+/// The checksum of batches and of Kafka's other binary files.
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    crc_fast::crc32_iscsi(bytes)
 }
 
 /// The batches of a run of bytes, in order; ends after the first error.

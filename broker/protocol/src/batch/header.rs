@@ -160,12 +160,12 @@ impl<'a> BatchHeader<'a> {
 
     /// Offset of the last record.
     pub fn last_offset(&self) -> Offset {
-        self.base_offset() + i64::from(self.last_offset_delta())
+        Offset(self.base_offset().0.saturating_add(i64::from(self.last_offset_delta())))
     }
 
     /// The offset after the last record.
     pub fn next_offset(&self) -> Offset {
-        self.last_offset() + 1
+        Offset(self.last_offset().0.saturating_add(1))
     }
 
     /// What the records' timestamp deltas are relative to, in milliseconds.

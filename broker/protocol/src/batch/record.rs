@@ -154,7 +154,7 @@ fn decode<'s>(set: &RecordSet<'_>, rest: &mut &'s [u8]) -> Result<RecordView<'s>
     let header_count = read_varint(&mut body).ok_or("its header count is cut")?;
     let headers = check_headers(body, header_count)?;
     Ok(RecordView {
-        offset: set.base_offset + i64::from(offset_delta),
+        offset: Offset(set.base_offset.0.saturating_add(i64::from(offset_delta))),
         timestamp: set.log_append_time.unwrap_or_else(|| set.base_timestamp.saturating_add(timestamp_delta)),
         key,
         value,

@@ -1,0 +1,143 @@
+//! Kafka's text checkpoints of a data directory: `topic partition offset`, replaced atomically.
+//!
+//! Line 1 is the version 0, line 2 the number of entries. Everybody who writes a recovery point holds one lock,
+//! because two kinds of writers meet there: the periodic one, which raises the points, and a truncation, which
+//! lowers one *before* it cuts, so that a crash in between is never taken for a loss. Kafka:
+//! `OffsetCheckpointFile`, `CheckpointFile`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use logspine_protocol::types::Offset;
+use parking_lot::Mutex;
+
+use crate::disk::{self, Disk};
+use crate::error::{StorageError, io_at};
+use crate::names;
+
+/// Offsets by topic and partition.
+pub type Offsets = BTreeMap<(String, i32), Offset>;
+
+/// One for the process: data directories are few and these writes rare.
+static RECOVERY_POINTS: Mutex<()> = Mutex::new(());
+
+/// Reads a checkpoint; an absent file holds nothing.
+pub fn read(disk: &dyn Disk, path: &Path) -> Result<Offsets, StorageError> {
+    let Some(content) = disk::read_file(disk, path).map_err(io_at("read", path))? else {
+        return Ok(Offsets::new());
+    };
+    parse(&content).map_err(|(line, found)| StorageError::Foreign {
+        path: path.to_path_buf(),
+        position: byte_of_line(&content, line),
+        found,
+        advice: "if no newer version wrote it, move the file away: all logs of the directory are then scanned in full",
+    })
+}
+
+/// Replaces a checkpoint.
+pub fn write(disk: &dyn Disk, path: &Path, offsets: &Offsets) -> Result<(), StorageError> {
+    disk::replace_file(disk, path, format(offsets).as_bytes()).map_err(io_at("replace", path))
+}
+
+/// Replaces the recovery points by those that `collect` reads while no truncation is between lowering its point
+/// and lowering its log.
+pub fn write_recovery_points(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    collect: impl FnOnce() -> Offsets,
+) -> Result<(), StorageError> {
+    let _one_writer = RECOVERY_POINTS.lock();
+    write(disk, &data_dir.join(names::RECOVERY_POINT_CHECKPOINT), &collect())
+}
+
+/// Lowers the durable recovery point of one log to `offset` if it is above.
+pub(crate) fn lower_recovery_point(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    topic: &str,
+    partition: i32,
+    offset: Offset,
+) -> Result<(), StorageError> {
+    let _one_writer = RECOVERY_POINTS.lock();
+    let path = data_dir.join(names::RECOVERY_POINT_CHECKPOINT);
+    let mut offsets = read(disk, &path)?;
+    match offsets.get_mut(&(topic.to_owned(), partition)) {
+        Some(point) if *point > offset => {
+            *point = offset;
+            write(disk, &path, &offsets)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn format(offsets: &Offsets) -> String {
+    let mut text = format!("0\n{}\n", offsets.len());
+    for ((topic, partition), offset) in offsets {
+        let _ = writeln!(text, "{topic} {partition} {offset}");
+    }
+    text
+}
+
+/// Where a line, counted from 0, starts.
+pub(crate) fn byte_of_line(content: &[u8], line: u64) -> u64 {
+    content.split_inclusive(|byte| *byte == b'\n').take(line as usize).map(|line| line.len() as u64).sum()
+}
+
+/// The line of the first mistake, from 0, and what stands there.
+pub(crate) type Malformed = (u64, String);
+
+/// Splits a checkpoint of version 0 into its entries; shared with the leader epochs.
+pub(crate) fn entries(content: &[u8]) -> Result<Vec<(u64, &str)>, Malformed> {
+    let text = std::str::from_utf8(content).map_err(|_| (0, "it is not text".to_owned()))?;
+    let mut lines = text.lines();
+    match lines.next() {
+        Some("0") => {}
+        Some(version) => return Err((0, format!("version {version:?} where 0 is expected"))),
+        None => return Err((0, "it is empty".to_owned())),
+    }
+    let count = lines.next().and_then(|count| count.parse::<usize>().ok());
+    let entries: Vec<_> = (2..).zip(lines).collect();
+    match count {
+        Some(count) if count == entries.len() => Ok(entries),
+        _ => Err((1, format!("a count that does not match {} entries", entries.len()))),
+    }
+}
+
+fn parse(content: &[u8]) -> Result<Offsets, Malformed> {
+    let mut offsets = Offsets::new();
+    for (line, entry) in entries(content)? {
+        let mut fields = entry.split_whitespace();
+        let parsed = (|| {
+            let key = (fields.next()?.to_owned(), fields.next()?.parse().ok()?);
+            let offset = Offset(fields.next()?.parse().ok()?);
+            fields.next().is_none().then_some((key, offset))
+        })();
+        let (key, offset) = parsed.ok_or_else(|| (line, format!("{entry:?} is not `topic partition offset`")))?;
+        offsets.insert(key, offset);
+    }
+    Ok(offsets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_kafkas_to_the_byte() {
+        let offsets = Offsets::from([(("b".to_owned(), 0), Offset(7)), (("a".to_owned(), 12), Offset(1 << 40))]);
+        assert_eq!(format(&offsets), "0\n2\na 12 1099511627776\nb 0 7\n");
+        assert_eq!(parse(format(&offsets).as_bytes()), Ok(offsets));
+        assert_eq!(parse(b"0\n0\n"), Ok(Offsets::new()));
+    }
+
+    #[test]
+    fn a_newer_or_broken_file_names_its_line() {
+        assert_eq!(parse(b"1\n0\n").unwrap_err().0, 0);
+        assert_eq!(parse(b"").unwrap_err().0, 0);
+        assert_eq!(parse(b"0\n2\na 0 1\n").unwrap_err().0, 1);
+        assert_eq!(parse(b"0\n1\na 0\n").unwrap_err().0, 2);
+        assert_eq!(parse(b"0\n1\na 0 1 2\n").unwrap_err().0, 2);
+        assert_eq!(parse(&[0xff, 0xfe]).unwrap_err().0, 0);
+    }
+}

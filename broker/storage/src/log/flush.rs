@@ -1,0 +1,122 @@
+//! A flush in three steps, so that a crash can fall between them and no lock is held while the disk works.
+//!
+//! `begin_flush` (owner): notes the log end and takes what is dirty. `FlushJob::run` (any thread, no lock): syncs
+//! files, then the epoch checkpoint, then the directory. `end_flush` (owner): success moves the durable end;
+//! failure poisons the log for good. One flush of a log is in flight at a time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use logspine_protocol::types::Offset;
+
+use super::{Dirty, Log};
+use crate::disk::{self, Disk, DiskFile};
+use crate::error::Poisoned;
+use crate::names;
+use crate::planted::{Bug, Planted};
+
+/// What a finished flush made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlushMark {
+    /// Everything below is on stable storage.
+    pub offset: Offset,
+}
+
+/// The second step; owns all it needs.
+#[derive(Debug)]
+#[must_use = "the log takes no other flush until this one is run and handed to end_flush"]
+pub struct FlushJob {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    files: Vec<Arc<dyn DiskFile>>,
+    epochs: Option<String>,
+    sync_dir: bool,
+    mark: FlushMark,
+    planted: Planted,
+}
+
+/// What came of a flush; for `end_flush`.
+#[derive(Debug)]
+#[must_use = "the log takes no other flush until end_flush has this"]
+pub struct FlushDone {
+    mark: FlushMark,
+    result: Result<(), String>,
+    files: Vec<Arc<dyn DiskFile>>,
+}
+
+impl FlushJob {
+    /// Syncs. Blocks; belongs on a thread that may.
+    pub fn run(self) -> FlushDone {
+        let result = self.sync().map_err(|error| error.to_string());
+        FlushDone { mark: self.mark, result, files: self.files }
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        for file in &self.files {
+            file.sync_data()?;
+        }
+        if self.planted.has(Bug::DirectoryNotSynced) {
+            return Ok(());
+        }
+        match &self.epochs {
+            // Syncs the directory as well.
+            Some(text) => {
+                disk::replace_file(&*self.disk, &self.dir.join(names::LEADER_EPOCH_CHECKPOINT), text.as_bytes())
+            }
+            None if self.sync_dir => self.disk.sync_dir(&self.dir),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FlushDone {
+    /// Whether every sync succeeded.
+    pub fn is_ok(&self) -> bool {
+        self.result.is_ok()
+    }
+}
+
+impl Log {
+    /// Step 1. `None`: nothing is dirty, or a flush is in flight (whose `end_flush` comes), or the log is poisoned.
+    pub fn begin_flush(&mut self) -> Option<FlushJob> {
+        let dirty = &self.dirty;
+        let clean = dirty.files.is_empty() && !dirty.active && !dirty.dir && !dirty.epochs;
+        if clean || self.flush_cap.is_some() || self.poison.check().is_err() {
+            return None;
+        }
+        let Dirty { mut files, active, dir, epochs } = std::mem::take(&mut self.dirty);
+        if active {
+            files.push(self.active_file.clone());
+        }
+        let mark = FlushMark { offset: self.log_end() };
+        self.flush_cap = Some(mark.offset);
+        if self.config.planted.has(Bug::DurableEndMovedInBeginFlush) {
+            self.reader.publish_durable_end(mark.offset);
+        }
+        Some(FlushJob {
+            disk: self.disk.clone(),
+            dir: self.dir.to_path_buf(),
+            files,
+            epochs: epochs.then(|| self.reader.epochs.read().format()),
+            sync_dir: dir,
+            mark,
+            planted: self.config.planted,
+        })
+    }
+
+    /// Step 3. The mark returned is the durable end; below the one noted in step 1 if the log was truncated since.
+    pub fn end_flush(&mut self, done: FlushDone) -> Result<FlushMark, Poisoned> {
+        let cap = self.flush_cap.take().unwrap_or(done.mark.offset);
+        if let Err(reason) = done.result {
+            if self.config.planted.has(Bug::FailedSyncRetried) {
+                self.dirty.files.extend(done.files);
+                return Ok(FlushMark { offset: self.durable_end() });
+            }
+            return Err(self.poison.set(&self.dir, reason));
+        }
+        self.poison.check()?;
+        let offset = self.durable_end().max(done.mark.offset.min(cap));
+        self.reader.publish_durable_end(offset);
+        Ok(FlushMark { offset })
+    }
+}

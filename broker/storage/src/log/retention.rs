@@ -1,0 +1,146 @@
+//! What leaves a log at its start: whole segments by age, by size, and below the log start.
+//!
+//! Nothing above the high watermark goes. The log start is published before the segments leave the list; files
+//! are renamed to `.deleted` at once, oldest first, and unlinked after `file.delete.delay.ms` outside of any lock
+//! (an unlink of 1 GiB takes a quarter of a second). Compacted-only logs lose nothing here. Kafka:
+//! `UnifiedLog.deleteOldSegments`.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use logspine_protocol::types::Offset;
+
+use super::Log;
+use crate::disk::Disk;
+use crate::error::{StorageError, io_at};
+use crate::names;
+use crate::segment::Segment;
+
+/// What a retention run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retained {
+    /// Segments that left.
+    pub deleted_segments: usize,
+    /// Their bytes.
+    pub deleted_bytes: u64,
+}
+
+/// A file that waits for its unlink.
+#[derive(Debug, Clone)]
+pub struct Unlink {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    due_ms: i64,
+}
+
+impl Unlink {
+    pub(crate) fn new(disk: &Arc<dyn Disk>, path: PathBuf, due_ms: i64) -> Unlink {
+        Unlink { disk: disk.clone(), path, due_ms }
+    }
+
+    /// Frees the bytes. Slow for large files, so not under a lock; a file that is gone already is fine.
+    pub fn run(self) -> Result<(), StorageError> {
+        match self.disk.remove_file(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result.map_err(io_at("remove", &self.path)),
+        }
+    }
+}
+
+impl Log {
+    /// Deletes what the configs say may go, up to the high watermark.
+    pub fn enforce_retention(&mut self, now_ms: i64, high_watermark: Offset) -> Result<Retained, StorageError> {
+        self.check_writable()?;
+        let mut segments = self.reader.segments();
+        let mut count = self.deletable(&segments, now_ms, high_watermark);
+        if count == segments.len() {
+            // Even the active segment: it needs a successor first.
+            self.roll(now_ms)?;
+            segments = self.reader.segments();
+            count = count.min(segments.len() - 1);
+        }
+        if count == 0 {
+            return Ok(Retained::default());
+        }
+        let (gone, kept) = segments.split_at(count);
+        let deleted_bytes = gone.iter().map(|segment| segment.size_bytes()).sum();
+        self.raise_log_start(kept[0].base_offset);
+        self.reader.publish_segments(kept.to_vec());
+        self.reader.forget_open();
+        for segment in gone {
+            self.rename_deleted(segment, now_ms + self.config.file_delete_delay_ms)?;
+        }
+        Ok(Retained { deleted_segments: count, deleted_bytes })
+    }
+
+    /// How many segments from the oldest on may go.
+    fn deletable(&self, segments: &[Arc<Segment>], now_ms: i64, high_watermark: Offset) -> usize {
+        let config = &self.config;
+        let by_policy = config.cleanup_policy.delete;
+        let mut excess = self.reader.size_bytes() as i64 - config.retention_bytes;
+        let mut count = 0;
+        for (number, segment) in segments.iter().enumerate() {
+            let end = segments.get(number + 1).map_or(self.log_end(), |next| next.base_offset);
+            let size_bytes = segment.size_bytes() as i64;
+            let is_active = number + 1 == segments.len();
+            if end > high_watermark || (is_active && size_bytes == 0) {
+                break;
+            }
+            let newest_ms = segment.max_timestamp().map_or(segment.created_ms, |max| max.timestamp);
+            let by_time = by_policy && config.retention_ms >= 0 && now_ms.saturating_sub(newest_ms) > config.retention_ms;
+            let by_size = by_policy && config.retention_bytes >= 0 && excess >= size_bytes && !is_active;
+            let by_start = end <= self.log_start() && !is_active;
+            if !(by_time || by_size || by_start) {
+                break;
+            }
+            excess -= size_bytes;
+            count += 1;
+        }
+        count
+    }
+
+    /// DeleteRecords, or what a leader says: nothing below `offset` is served any more. Returns whether it moved.
+    /// The caller keeps it at or below the high watermark and checkpoints it; segments leave with retention.
+    pub fn advance_log_start(&mut self, offset: Offset) -> Result<bool, StorageError> {
+        self.check_writable()?;
+        if offset <= self.log_start() || offset > self.log_end() {
+            return Ok(false);
+        }
+        self.raise_log_start(offset);
+        Ok(true)
+    }
+
+    fn raise_log_start(&mut self, offset: Offset) {
+        if offset > self.log_start() {
+            self.reader.publish_log_start(offset);
+        }
+        if self.reader.epochs.write().truncate_from_start(self.log_start()) {
+            self.dirty.epochs = true;
+        }
+    }
+
+    /// Moves a segment's files out of the way; the `.log` first, so that a crash leaves no index without reason.
+    pub(super) fn rename_deleted(&mut self, segment: &Segment, due_ms: i64) -> Result<(), StorageError> {
+        self.dirty.dir = true;
+        for suffix in [names::LOG, names::INDEX, names::TIME_INDEX, names::TXN_INDEX, names::SNAPSHOT] {
+            let path = segment.path(suffix);
+            let mut name = path.clone().into_os_string();
+            name.push(names::DELETED);
+            let deleted = PathBuf::from(name);
+            match self.disk.rename(&path, &deleted) {
+                Ok(()) => self.unlinks.push(Unlink::new(&self.disk, deleted, due_ms)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io_at("rename", &path)(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The files whose delay is over; run them without holding the log.
+    pub fn take_unlinks(&mut self, now_ms: i64) -> Vec<Unlink> {
+        let (due, later) = self.unlinks.drain(..).partition(|unlink| unlink.due_ms <= now_ms);
+        self.unlinks = later;
+        due
+    }
+}

@@ -1,0 +1,94 @@
+//! Offsets by time, for ListOffsets: the first record not older than a timestamp, and the youngest record.
+//!
+//! The time index leads to a batch, its header says whether it can hold the record, and only that one batch is
+//! decompressed. As in Kafka the answer is the first record in offset order whose timestamp is large enough.
+
+use logspine_protocol::batch::{BatchView, RecordView};
+use logspine_protocol::types::Offset;
+
+use crate::disk::read_exact_at;
+use crate::error::{ReadError, io_at};
+use crate::names;
+use crate::reader::{LogReader, TimestampOffset};
+use crate::segment::{Located, Segment, SliceError};
+use crate::walk::{Look, Walk, WalkError};
+
+impl LogReader {
+    /// The first record with a timestamp of at least `timestamp`; `None` if there is none.
+    pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampOffset>, ReadError> {
+        let log_start = self.log_start();
+        for segment in self.segments().iter() {
+            if segment.max_timestamp().is_none_or(|max| max.timestamp < timestamp) {
+                continue;
+            }
+            let floor = segment.look(|state| state.time_index.floor(|| segment.open_index(names::TIME_INDEX), timestamp));
+            let from = floor.ok().flatten().unwrap_or(segment.base_offset);
+            let found = find(segment, from, log_start, timestamp, |record| record.timestamp >= timestamp);
+            if let Some(found) = found.map_err(|error| self.read_error(segment, from, error))? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record with the largest timestamp, the first of them; `None` if no record has one.
+    pub fn max_timestamp(&self) -> Result<Option<TimestampOffset>, ReadError> {
+        let segments = self.segments();
+        let mut best: Option<(&Segment, crate::time_index::TimeEntry)> = None;
+        for segment in segments.iter() {
+            if let Some(max) = segment.max_timestamp()
+                && best.is_none_or(|(_, so_far)| max.timestamp > so_far.timestamp)
+            {
+                best = Some((segment, max));
+            }
+        }
+        let Some((segment, max)) = best else { return Ok(None) };
+        let found = find(segment, max.offset, self.log_start(), max.timestamp, |record| record.timestamp >= max.timestamp);
+        found.map_err(|error| self.read_error(segment, max.offset, error))
+    }
+}
+
+/// Walks from the batch that contains `from` to the first batch young enough, and inside of it to the record.
+fn find(
+    segment: &Segment,
+    from: Offset,
+    log_start: Offset,
+    timestamp: i64,
+    matches: impl Fn(&RecordView<'_>) -> bool,
+) -> Result<Option<TimestampOffset>, SliceError> {
+    let position = match segment.look(|state| state.locate(from)) {
+        Located::Exact(spot) => u64::from(spot.position),
+        Located::From(position) => position,
+        Located::InFile => segment.floor_in_file(from),
+        Located::PastEnd => return Ok(None),
+    };
+    let file = segment.file().map_err(SliceError::Storage)?;
+    let path = segment.path(names::LOG);
+    let io = |error| SliceError::Storage(io_at("read", &path)(error));
+    let mut walk = Walk::new(&*file, Look::Headers, position, segment.size_bytes());
+    loop {
+        let (position, len) = match walk.next() {
+            Ok(None) => return Ok(None),
+            Ok(Some(found)) if found.header.max_timestamp() < timestamp || found.header.last_offset() < log_start => {
+                continue;
+            }
+            Ok(Some(found)) => (found.position, found.header.total_len()),
+            Err(WalkError::Bad { position, reason }) => return Err(SliceError::Bad { position, reason }),
+            Err(WalkError::Io(error)) => return Err(io(error)),
+        };
+        let mut bytes = vec![0; len];
+        read_exact_at(&*file, &mut bytes, position).map_err(io)?;
+        let bad = |reason| SliceError::Bad { position, reason };
+        let (batch, _) = BatchView::parse(&bytes).map_err(bad)?;
+        for record in &batch.records().map_err(bad)? {
+            let record = record.map_err(bad)?;
+            if record.offset >= log_start && matches(&record) {
+                return Ok(Some(TimestampOffset {
+                    timestamp: record.timestamp,
+                    offset: record.offset,
+                    leader_epoch: batch.partition_leader_epoch(),
+                }));
+            }
+        }
+    }
+}

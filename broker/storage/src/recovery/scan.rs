@@ -1,0 +1,255 @@
+//! Loading segments that are believed, scanning those that are not.
+//!
+//! The scan starts at the segment that holds the recovery point and goes on to the end: every batch whole, CRC
+//! right, offsets rising without a hole between segments, leader epochs not falling. The first batch that breaks
+//! a rule decides: above the recovery point the rest is cut, below it the log is damaged from there.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use logspine_protocol::batch::BatchError;
+use logspine_protocol::types::Offset;
+
+use super::{Found, cut};
+use crate::epochs::Epochs;
+use crate::error::{Damage, StorageError, io_at};
+use crate::log::{OpenLog, Recovered, walk_error};
+use crate::names;
+use crate::segment::{Segment, State};
+use crate::walk::{Look, Walk, WalkError};
+
+/// What a scan leaves.
+pub(super) struct Scanned {
+    pub segments: Vec<Arc<Segment>>,
+    /// Base offset of the first segment that was scanned.
+    pub from: Offset,
+}
+
+/// Loads every segment as it was closed; `None` if the files do not fit together, so that a scan must decide.
+pub(super) fn load_all(
+    args: &OpenLog,
+    dir: &Arc<Path>,
+    logs: &[(Offset, u64)],
+) -> Result<Option<Vec<Arc<Segment>>>, StorageError> {
+    let mut segments = Vec::with_capacity(logs.len());
+    for (number, (base, _)) in logs.iter().enumerate() {
+        let end = logs.get(number + 1).map(|(next, _)| *next);
+        match Segment::load(&args.disk, dir, *base, end, args.now_ms)? {
+            Some(segment) => segments.push(Arc::new(segment)),
+            None if end.is_some() => segments.push(Arc::new(rebuild_believed(args, dir, *base, end)?)),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(segments))
+}
+
+/// A segment that is believed but whose index files are not there: walks its headers and writes them anew.
+fn rebuild_believed(
+    args: &OpenLog,
+    dir: &Arc<Path>,
+    base: Offset,
+    end: Option<Offset>,
+) -> Result<Segment, StorageError> {
+    let segment = Segment::with_state(&args.disk, dir, base, State::empty(base), args.now_ms);
+    let file = segment.file()?;
+    let path = segment.path(names::LOG);
+    let size_bytes = file.len_bytes().map_err(io_at("measure", &path))?;
+    let mut state = State::empty(base);
+    let mut walk = Walk::new(&*file, Look::Headers, 0, size_bytes);
+    // A batch that does not parse ends the index; whoever reads there is told.
+    while let Ok(Some(found)) = walk.next() {
+        state.push(&found.header, args.config.index_interval_bytes);
+    }
+    state.size_bytes = size_bytes;
+    state.end_offset = end.unwrap_or(state.end_offset);
+    segment.change(|current| *current = state);
+    segment.clear_index_files()?;
+    segment.write_indexes(end.is_some())?;
+    segment.close_if_sealed();
+    Ok(segment)
+}
+
+/// Loads what lies below the recovery point and scans the rest.
+pub(super) fn recover(
+    args: &OpenLog,
+    dir: &Arc<Path>,
+    found: &Found,
+    epochs: &mut Epochs,
+    recovered: &mut Recovered,
+) -> Result<Scanned, StorageError> {
+    let first = found.logs.partition_point(|(base, _)| *base <= args.recovery_point).saturating_sub(1);
+    let from = found.logs.get(first).map_or(Offset(0), |(base, _)| *base);
+    let mut segments = Vec::with_capacity(found.logs.len());
+    for (number, (base, _)) in found.logs[..first.min(found.logs.len())].iter().enumerate() {
+        let end = Some(found.logs[number + 1].0);
+        let loaded = Segment::load(&args.disk, dir, *base, end, args.now_ms)?;
+        let segment = match loaded {
+            Some(segment) => segment,
+            None => rebuild_believed(args, dir, *base, end)?,
+        };
+        segments.push(Arc::new(segment));
+    }
+    epochs.truncate_from_end(from);
+    let mut expected = from;
+    for (number, (base, len_bytes)) in found.logs.iter().enumerate().skip(first) {
+        let segment = Segment::with_state(&args.disk, dir, *base, State::empty(*base), args.now_ms);
+        let stopped = if *base == expected {
+            scan(args, &segment, epochs)?
+        } else {
+            Some(Stopped { position: 0, reason: format!("the segment before it ends at offset {expected}") })
+        };
+        recovered.scanned_bytes += segment.size_bytes();
+        expected = segment.end_offset();
+        let Some(stopped) = stopped else {
+            segments.push(Arc::new(segment));
+            continue;
+        };
+        if *base < args.recovery_point && expected < args.recovery_point {
+            stopped.refuse_foreign(&segment, *len_bytes)?;
+            recovered.damage = Some(stopped.damage(&segment, expected));
+            segments.push(Arc::new(segment));
+        } else {
+            let keep = cut::tail(args, dir, found, number, &segment, stopped.position, recovered)?;
+            tracing::warn!(
+                path = %segment.path(names::LOG).display(), position = stopped.position, offset = %expected,
+                reason = stopped.reason, bytes = recovered.truncated_bytes, "cut the tail of a log; its bytes were moved aside"
+            );
+            if keep {
+                segments.push(Arc::new(segment));
+            }
+        }
+        break;
+    }
+    if recovered.damage.is_none() {
+        missing_tail(args, &segments, recovered);
+        make_durable(args, dir, &segments[first.min(segments.len())..])?;
+    }
+    Ok(Scanned { segments, from })
+}
+
+/// The log ends below a point that was once durable: bytes are missing, and to give their offsets away again would
+/// hide it.
+fn missing_tail(args: &OpenLog, segments: &[Arc<Segment>], recovered: &mut Recovered) {
+    let end = segments.last().map_or(Offset(0), |last| last.end_offset());
+    // A log start behind the end says that all of it was deleted on purpose.
+    if end < args.recovery_point && args.log_start <= end {
+        let (path, position) = match segments.last() {
+            Some(last) => (last.path(names::LOG), last.size_bytes()),
+            None => (args.dir.clone(), 0),
+        };
+        let reason = format!("the log ends here, but offsets up to {} were on stable storage", args.recovery_point);
+        recovered.damage = Some(Damage { path, position, offset: end, reason });
+    }
+}
+
+/// Index files anew, everything synced: only then may the log end count as durable.
+fn make_durable(args: &OpenLog, dir: &Arc<Path>, scanned: &[Arc<Segment>]) -> Result<(), StorageError> {
+    for (number, segment) in scanned.iter().enumerate() {
+        let sealed = number + 1 < scanned.len();
+        segment.clear_index_files()?;
+        for file in segment.write_indexes(sealed)? {
+            file.sync_data().map_err(io_at("sync", &segment.path(names::INDEX)))?;
+        }
+        segment.file()?.sync_data().map_err(io_at("sync", &segment.path(names::LOG)))?;
+        if sealed {
+            segment.close_if_sealed();
+        }
+    }
+    args.disk.sync_dir(dir).map_err(io_at("sync", dir))?;
+    super::sync_parent(&*args.disk, dir)
+}
+
+/// Why a scan went no further.
+struct Stopped {
+    position: u64,
+    reason: String,
+}
+
+impl Stopped {
+    fn damage(&self, segment: &Segment, offset: Offset) -> Damage {
+        Damage { path: segment.path(names::LOG), position: self.position, offset, reason: self.reason.clone() }
+    }
+
+    /// A `.log` that begins with a message of another format is not damaged: it is not ours to open.
+    fn refuse_foreign(&self, segment: &Segment, len_bytes: u64) -> Result<(), StorageError> {
+        if self.position != 0 || len_bytes < 17 {
+            return Ok(());
+        }
+        let path = segment.path(names::LOG);
+        let mut head = [0; 17];
+        crate::disk::read_exact_at(&*segment.file()?, &mut head, 0).map_err(io_at("read", &path))?;
+        let length = i32::from_be_bytes([head[8], head[9], head[10], head[11]]);
+        let magic = i8::from_be_bytes([head[16]]);
+        let plausible = length >= 14 && u64::from(length.unsigned_abs()) + 12 <= len_bytes;
+        if !plausible || !matches!(magic, 0 | 1 | 3..=9) {
+            return Ok(());
+        }
+        Err(StorageError::Foreign {
+            path,
+            position: 16,
+            found: format!("message format {magic}"),
+            advice: "only format 2 (Kafka 0.11 and later) is served; convert the topic, or start the version that wrote it",
+        })
+    }
+}
+
+/// Checks every batch of a segment and fills its state; `Some` if it ends before the file does.
+fn scan(args: &OpenLog, segment: &Segment, epochs: &mut Epochs) -> Result<Option<Stopped>, StorageError> {
+    let file = segment.file()?;
+    let path = segment.path(names::LOG);
+    let size_bytes = file.len_bytes().map_err(io_at("measure", &path))?;
+    let mut state = State::empty(segment.base_offset);
+    let mut walk = Walk::new(&*file, Look::Everything, 0, size_bytes);
+    let stopped = loop {
+        match walk.next() {
+            Ok(None) => break None,
+            Ok(Some(found)) => {
+                if let Some(reason) = breaks_order(&state, epochs, segment.base_offset, &found.header) {
+                    break Some(Stopped { position: found.position, reason });
+                }
+                epochs.assign(found.header.partition_leader_epoch(), found.header.base_offset());
+                state.push(&found.header, args.config.index_interval_bytes);
+            }
+            Err(WalkError::Bad { position, reason }) => break Some(Stopped { position, reason: words(&reason) }),
+            Err(WalkError::Io(error)) => return Err(io_at("read", &path)(error)),
+        }
+    };
+    segment.change(|current| *current = state);
+    Ok(stopped)
+}
+
+fn words(reason: &BatchError) -> String {
+    reason.to_string()
+}
+
+fn breaks_order(
+    state: &State,
+    epochs: &Epochs,
+    base: Offset,
+    header: &logspine_protocol::batch::BatchHeader<'_>,
+) -> Option<String> {
+    let (expected, found, epoch) = (state.end_offset, header.base_offset(), header.partition_leader_epoch());
+    if found < expected {
+        return Some(format!("a batch with offset {found} follows where {expected} is expected"));
+    }
+    if header.last_offset_delta() < 0 || header.last_offset() - base > i64::from(i32::MAX) {
+        return Some(format!("the batch spans {} to {}", found, header.last_offset()));
+    }
+    match epochs.latest() {
+        Some(latest) if epoch.0 >= 0 && epoch < latest => Some(format!("leader epoch {epoch} follows {latest}")),
+        _ => None,
+    }
+}
+
+/// Rebuilds the epochs of a whole log from its headers.
+pub(super) fn epochs_from_headers(segments: &[Arc<Segment>], epochs: &mut Epochs) -> Result<(), StorageError> {
+    *epochs = Epochs::default();
+    for segment in segments {
+        let walked = segment.walk(Look::Headers, 0, |found| {
+            epochs.assign(found.header.partition_leader_epoch(), found.header.base_offset());
+        });
+        walked.map_err(|error| walk_error(segment, segment.base_offset, error))?;
+        segment.close_if_sealed();
+    }
+    Ok(())
+}
