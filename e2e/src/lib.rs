@@ -4,4 +4,5 @@ pub mod broker;
 pub mod checker;
 pub mod foreign;
 pub mod kube;
+pub mod load;
 pub mod strace;

@@ -5,17 +5,14 @@
 //! the history; before that it must see three faults planted into that same history.
 //! `LOGSPINE_KILLS` and `LOGSPINE_SEED` widen and replay it.
 
-use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use logspine_e2e::broker::Broker;
+use logspine_e2e::checker::check;
 use logspine_e2e::checker::planted::prove_the_checker;
-use logspine_e2e::checker::{History, Placed, check};
 use logspine_e2e::foreign;
+use logspine_e2e::load::Load;
 
 const WRITERS: u32 = 3;
 const RECORDS_PER_SECOND: u32 = 6000;
@@ -33,7 +30,7 @@ fn twenty_kills_under_load_lose_duplicate_and_reorder_nothing() -> anyhow::Resul
     let mut broker = Broker::start(dir.path(), &["num.partitions=3", "log.segment.bytes=1048576"])?;
     foreign::create_topic(&broker.bootstrap(), "crash", WRITERS)?;
 
-    let load = start_load(&broker.bootstrap(), dir.path())?;
+    let load = Load::start(&broker.bootstrap(), "crash", WRITERS, RECORDS_PER_SECOND, dir.path())?;
     let started = Instant::now();
     for _ in 0..kills {
         std::thread::sleep(Duration::from_millis(150 + random.next() % 700)); // The load runs; the moment is random.
@@ -41,7 +38,7 @@ fn twenty_kills_under_load_lose_duplicate_and_reorder_nothing() -> anyhow::Resul
         broker.spawn()?;
     }
     std::thread::sleep(Duration::from_millis(500)); // Lets the load run once without a kill behind it.
-    let mut history = stop_load(load, dir.path())?;
+    let mut history = load.stop()?;
     history.read = foreign::read_all(&broker.bootstrap(), "crash")?;
 
     println!(
@@ -57,48 +54,6 @@ fn twenty_kills_under_load_lose_duplicate_and_reorder_nothing() -> anyhow::Resul
     let shown: Vec<_> = anomalies.iter().take(10).collect();
     ensure!(anomalies.is_empty(), "{} anomalies, the first: {shown:#?}", anomalies.len());
     Ok(())
-}
-
-fn start_load(bootstrap: &str, dir: &Path) -> anyhow::Result<Child> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python/idempotent_load.py");
-    let out = std::fs::File::create(dir.join("load.out"))?;
-    Command::new(foreign::python())
-        .arg(script)
-        .args([bootstrap, "crash", &WRITERS.to_string(), &RECORDS_PER_SECOND.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(out)
-        .spawn()
-        .context("cannot start the load")
-}
-
-/// Closes the load's input, waits for its end, and reads what it wrote.
-fn stop_load(mut load: Child, dir: &Path) -> anyhow::Result<History> {
-    drop(load.stdin.take());
-    let status = load.wait()?;
-    ensure!(status.success(), "the load ended with {status}");
-    let mut text = String::new();
-    std::fs::File::open(dir.join("load.out"))?.read_to_string(&mut text)?;
-    parse_load(&text)
-}
-
-fn parse_load(text: &str) -> anyhow::Result<History> {
-    let (mut sent, mut acked) = (BTreeMap::new(), Vec::new());
-    for line in text.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        match words[..] {
-            ["ack", partition, offset, value] => acked.push(Placed {
-                partition: partition.parse()?,
-                offset: offset.parse()?,
-                value: value.parse().map_err(anyhow::Error::msg)?,
-            }),
-            ["sent", writer, count] => {
-                sent.insert(writer.parse()?, count.parse()?);
-            }
-            ["unflushed", left] => ensure!(left == "0", "{left} records were never answered"),
-            _ => anyhow::bail!("the client gave up a record at default settings: {line}"),
-        }
-    }
-    Ok(History { sent, acked, read: Vec::new() })
 }
 
 fn env_or<T: std::str::FromStr>(name: &str, default: T) -> anyhow::Result<T>

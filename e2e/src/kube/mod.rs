@@ -5,6 +5,7 @@
 //! loads the images and sets the variables. Used by `tests/kube_*.rs`.
 
 pub mod audit;
+pub mod brokers;
 pub mod manifest;
 pub mod operator;
 pub mod pod;
@@ -16,6 +17,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
+pub use brokers::Brokers;
 pub use story::Story;
 
 /// The cluster under test.

@@ -1,0 +1,47 @@
+//! Promise: a converged cluster is left alone. For five minutes nothing is written for it to the API server, but for
+//! the operator's own Lease; proof is the API server's audit log.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use logspine_e2e::kube::audit::Write;
+use logspine_e2e::kube::{Brokers, Kubernetes, Story, operator};
+
+const NAMESPACE: &str = "e2e-rest";
+
+#[test]
+fn nothing_is_written_at_rest() -> anyhow::Result<()> {
+    let Some(kube) = Kubernetes::for_test("kube_rest") else { return Ok(()) };
+    let rest_s: u64 = std::env::var("LOGSPINE_REST_SECONDS").map_or(Ok(300), |text| text.parse())?;
+    let mut story = Story::begin("zero writes at rest");
+    story.step("the operator is installed", 60, || operator::install(&kube, &[]))?;
+    let brokers = Brokers::create(&kube, &mut story, NAMESPACE, 30198)?;
+    brokers.create_topic(&mut story, "orders", 3)?;
+    // A broker is busy only with what it holds: a few records, so that there are offsets to report.
+    story.step("produce some records", 30, || brokers.produce_numbers("orders", 1, 1000))?;
+    let bound_s = rest_s + 90;
+    let writes = story.step("rest", bound_s, || rest(&kube, Duration::from_secs(rest_s)))?;
+    println!("FIGURE writes at rest in {rest_s} s: {}", writes.len());
+    let words: Vec<String> = writes.iter().map(Write::to_string).collect();
+    ensure!(words.is_empty(), "written at rest:\n{}", words.join("\n"));
+    story.end();
+    Ok(())
+}
+
+/// Lets the last events of the creation settle, then watches.
+fn rest(kube: &Kubernetes, duration: Duration) -> anyhow::Result<Vec<Write>> {
+    std::thread::sleep(Duration::from_secs(20)); // Kubernetes' own controllers write about new objects for a while.
+    let mark = kube.audit_mark()?;
+    let started = Instant::now();
+    while started.elapsed() < duration {
+        std::thread::sleep(Duration::from_secs(1)); // The promise is about time that passes.
+    }
+    let writes = kube.writes_since(&mark)?;
+    Ok(writes.into_iter().filter(concerns_us).collect())
+}
+
+/// What the operator writes anywhere, and what anybody writes in the Cluster's namespace; the Lease is the clock's.
+fn concerns_us(write: &Write) -> bool {
+    let is_operator = write.user.starts_with(&format!("system:serviceaccount:{}:", operator::NAMESPACE));
+    (is_operator || write.namespace == NAMESPACE) && write.resource != "leases"
+}
