@@ -39,15 +39,9 @@ fn helm_upgrade_carries_a_changed_resource_definition() -> anyhow::Result<()> {
 /// Adds a printer column in front of the first one.
 fn add_column(path: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (line, indent) = text
-        .lines()
-        .find_map(|line| {
-            line.trim_start()
-                .starts_with("additionalPrinterColumns:")
-                .then(|| (line, line.len() - line.trim_start().len()))
-        })
-        .context("the definition has no columns")?;
-    let indent = " ".repeat(indent);
+    const KEY: &str = "additionalPrinterColumns:";
+    let line = text.lines().find(|line| line.contains(KEY)).context("the definition has no columns")?;
+    let indent = " ".repeat(line.find(KEY).unwrap_or_default());
     let column = format!(
         "{line}\n{indent}- name: {COLUMN}\n{indent}  type: string\n{indent}  jsonPath: .metadata.name"
     );
