@@ -7,4 +7,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod brokers;
+pub mod controllers;
 pub mod crd;
+pub mod http;
+pub mod kube;
+pub mod metrics;
+pub mod run;
+pub mod watch;

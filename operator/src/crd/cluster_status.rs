@@ -121,7 +121,7 @@ pub struct ListenerStatus {
 }
 
 /// A restart that is under way.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Restart {
     /// The broker's id.

@@ -1,0 +1,113 @@
+//! Reads what a pass decides upon: the Cluster, other Topics of the same name, the topic itself.
+//!
+//! Cluster and Topics come from the watch caches, so that ten thousand Topics do not ask the API server ten
+//! thousand times. Only the brokers are asked. Writes and decides nothing.
+
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use super::super::Context;
+use super::super::cluster::validate as cluster_validate;
+use super::plan::Actual;
+use super::validate::ValidTopic;
+use crate::brokers::AdminError;
+use crate::brokers::connections::Connection;
+use crate::crd::{Cluster, Topic};
+
+/// The watch caches that Topics look into.
+#[derive(Clone)]
+pub struct Caches {
+    /// Every Cluster.
+    pub clusters: Store<Cluster>,
+    /// Every Topic.
+    pub topics: Store<Topic>,
+}
+
+/// What was found, and the connection to act through.
+pub struct Found {
+    /// The topic, or why it cannot be seen.
+    pub actual: Actual,
+    /// The brokers; `None` when there are none to ask.
+    pub connection: Option<Arc<Connection>>,
+}
+
+/// Read everything.
+pub async fn gather(context: &Context, caches: &Caches, topic: &Topic, wanted: &ValidTopic) -> Found {
+    let alone = |actual| Found { actual, connection: None };
+    let namespace = topic.namespace().unwrap_or_default();
+    let Some(cluster) = caches.clusters.get(&ObjectRef::new(&wanted.cluster).within(&namespace)) else {
+        return alone(Actual::NoCluster);
+    };
+    if cluster.spec.paused {
+        return alone(Actual::Paused);
+    }
+    let siblings: Vec<Arc<Topic>> = caches.topics.state();
+    if let Some(older) = older_sibling(topic, wanted, siblings.iter().map(Arc::as_ref)) {
+        return alone(Actual::Conflict(older));
+    }
+    let Ok(valid) = cluster_validate::validate(&cluster) else {
+        return alone(Actual::Refused(format!("Cluster {} has an invalid spec", wanted.cluster)));
+    };
+    let connection = context.brokers.get(&cluster.uid().unwrap_or_default(), &valid.bootstrap());
+    let answer = connection.ask("describeTopic", connection.admin().describe_topic(&wanted.name)).await;
+    let actual = match answer {
+        Ok(Some(topic)) => Actual::Present(topic),
+        Ok(None) => Actual::Absent,
+        Err(AdminError::Unreachable { silent_for, .. }) => Actual::Silent { silent_for },
+        Err(AdminError::Refused { message, .. }) => Actual::Refused(message),
+    };
+    Found { actual, connection: Some(connection) }
+}
+
+/// The Topic that names the same topic and came first, if there is one.
+fn older_sibling<'a>(
+    topic: &Topic,
+    wanted: &ValidTopic,
+    all: impl Iterator<Item = &'a Topic>,
+) -> Option<String> {
+    let age = |topic: &Topic| -> (Option<Timestamp>, String) {
+        (topic.metadata.creation_timestamp.as_ref().map(|time| time.0), topic.uid().unwrap_or_default())
+    };
+    let names_the_same = |other: &&Topic| {
+        other.namespace() == topic.namespace()
+            && other.spec.cluster_ref.name == wanted.cluster
+            && other.uid() != topic.uid()
+            && other.spec.topic_name.as_ref().or(other.metadata.name.as_ref()) == Some(&wanted.name)
+    };
+    all.filter(names_the_same)
+        .filter(|other| age(other) < age(topic))
+        .min_by_key(|other| age(other))
+        .map(ResourceExt::name_any)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::validate::tests::topic as topic_of;
+    use super::super::validate::validate;
+    use super::*;
+
+    fn born(name: &str, second: u32, spec: serde_json::Value) -> Topic {
+        let mut topic = topic_of(spec);
+        topic.metadata.name = Some(name.into());
+        topic.metadata.uid = Some(format!("uid-{name}"));
+        topic.metadata.creation_timestamp =
+            serde_json::from_value(json!(format!("2026-01-01T00:00:{second:02}Z"))).unwrap();
+        topic
+    }
+
+    #[test]
+    fn the_oldest_topic_of_a_name_wins() {
+        let first = born("first", 1, json!({ "topicName": "orders" }));
+        let second = born("orders", 2, json!({}));
+        let elsewhere = born("x", 0, json!({ "topicName": "orders", "clusterRef": { "name": "other" } }));
+        let all = [second.clone(), first.clone(), elsewhere];
+        let older = |topic: &Topic| older_sibling(topic, &validate(topic).unwrap(), all.iter());
+        assert_eq!(older(&first), None);
+        assert_eq!(older(&second).as_deref(), Some("first"));
+    }
+}
