@@ -1,10 +1,13 @@
 //! Every generated codec by the name of its schema, made from the crate's own lists so that none is left out.
 
-use logspine_protocol::wire::{IntoStatic, Message, Reader, Writer};
+use logspine_protocol::wire::{DecodeError, IntoStatic, Message, Reader, Writer};
 use std::collections::BTreeMap;
 
 /// Decodes and encodes again.
 type Recode = fn(&[u8], i16) -> Result<Vec<u8>, String>;
+
+/// Decodes and forgets.
+type Decode = fn(&mut Reader<'_>, i16) -> Result<(), DecodeError>;
 
 /// One schema's codec.
 #[derive(Clone, Copy)]
@@ -12,6 +15,7 @@ pub struct Codec {
     pub min: i16,
     pub max: i16,
     pub recode: Recode,
+    pub decode: Decode,
 }
 
 /// All codecs.
@@ -60,7 +64,8 @@ pub fn all() -> BTreeMap<String, Codec> {
                 }
                 Ok(w.into_bytes())
             };
-            codecs.insert($name.to_owned(), Codec { min, max, recode });
+            let decode: Decode = |r, version| Schema::decode(r, version).map(drop);
+            codecs.insert($name.to_owned(), Codec { min, max, recode, decode });
         }};
     }
     logspine_protocol::for_each_message!(messages);

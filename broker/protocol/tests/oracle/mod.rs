@@ -2,6 +2,8 @@
 //!
 //! Names of schemas are those of the files below `schema/`: `messages/ProduceRequest`, `group/OffsetCommitKey`.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 pub mod codecs;
 pub mod dice;
 pub mod frames;

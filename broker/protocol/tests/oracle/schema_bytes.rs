@@ -43,7 +43,7 @@ impl SchemaBytes {
 /// No schema has `//` inside of a string that ends on the same line after it.
 fn without_comment(line: &str) -> &str {
     match line.find("//") {
-        Some(at) if line[..at].matches('"').count() % 2 == 0 => &line[..at],
+        Some(at) if line[..at].matches('"').count().is_multiple_of(2) => &line[..at],
         _ => line,
     }
 }
