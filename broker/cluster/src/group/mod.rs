@@ -33,7 +33,7 @@ mod turn;
 
 pub use config::GroupConfig;
 pub use offsets::{OffsetAndMetadata, OffsetKey};
-pub use record::{GroupMetadata, GroupRecord, MemberMetadata};
+pub use record::{GroupMetadata, GroupRecord, MemberMetadata, RecordError};
 pub use request::GroupRequest;
 pub use response::GroupResponse;
 pub use shard::{DeletedTopic, GroupShard, GroupSize, Input, Reply, Token};
