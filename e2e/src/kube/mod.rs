@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod brokers;
 pub mod manifest;
+pub mod mortal_operator;
 pub mod operator;
 pub mod pod;
 pub mod story;

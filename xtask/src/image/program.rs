@@ -38,13 +38,13 @@ pub fn build(cache: &Cache, package: &str, features: &[&str]) -> anyhow::Result<
     Ok(binary)
 }
 
+/// Our own paths are relative to the checkout already; naming it here would rebuild everything in every checkout.
 fn rust_flags() -> String {
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
     let home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from).or_else(|| {
         let home = std::env::var_os("HOME")?;
         Some(std::path::Path::new(&home).join(".cargo"))
     });
-    flags.push(format!("--remap-path-prefix={}=/logspine", checkout().display()));
     if let Some(home) = home {
         flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
     }
