@@ -4,9 +4,11 @@
 //! downloads in one cache folder outside of the checkout, and names a missing tool in one sentence.
 //! Called by people as `cargo xtask COMMAND`, by CI as `cargo xtask test`.
 
+mod bench;
 mod cache;
 mod cargo_tools;
 mod console;
+mod crash;
 mod debian;
 mod demo;
 mod e2e;
@@ -40,6 +42,10 @@ enum Command {
     E2e(e2e::Args),
     /// Run the fuzz targets of the protocol
     Fuzz(fuzz::Args),
+    /// Kill the broker under load, again and again, and judge what is left
+    Crash(crash::Args),
+    /// Measure the broker beside Apache Kafka
+    Bench(bench::Args),
     /// Write OCI archives of the broker and the operator
     Image(image::Args),
     /// Build, start and end the Kubernetes of the tests
@@ -66,6 +72,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(args) => test::run(&args, test::Rules::from_environment()),
         Command::E2e(args) => e2e::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Crash(args) => crash::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Kube(command) => kube::run(&command),
         Command::Generate(args) => generate::run(&args),

@@ -16,6 +16,8 @@ mod transcript;
 use std::path::PathBuf;
 
 use crate::cache::Cache;
+pub use place::Background;
+pub use prometheus::free_port;
 
 #[derive(clap::Args)]
 pub struct Args {
