@@ -261,3 +261,46 @@ impl Client {
         Ok(described)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_send<T: Send>(_: &T) {}
+
+    /// The operator awaits these on a runtime that moves tasks between threads.
+    #[tokio::test]
+    async fn calls_may_be_awaited_on_any_thread() {
+        let address = crate::played_broker::play(|asked| panic!("unexpected {}", asked.api_key.name())).await;
+        let client = Client::connect(ClientConfig::new(&address)).await.expect("the played broker answers");
+        let admin = client.admin();
+        is_send(&admin.create_topic("t", 1, 1, &Default::default(), false));
+        is_send(&admin.list_offsets(&Default::default()));
+        is_send(&admin.group_offsets("g"));
+        is_send(&admin.alter_group_offsets("g", &Default::default()));
+        is_send(&client.producer(ProducerConfig::default()).expect("valid").flush());
+        is_send(&client.consumer(ConsumerConfig::default()).poll(Duration::ZERO));
+        is_send(
+            &client
+                .group_consumer(GroupConfig::new("g", ["t"]), ConsumerConfig::default())
+                .poll(Duration::ZERO),
+        );
+    }
+
+    #[tokio::test]
+    async fn a_dead_bootstrap_address_is_passed_over() {
+        let address = crate::played_broker::play(|asked| panic!("unexpected {}", asked.api_key.name())).await;
+        let dead =
+            tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
+        let client = Client::connect(ClientConfig::new(&format!("{dead},{address}"))).await;
+        assert_eq!(client.expect("the second answers").view().brokers.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn when_nobody_answers_every_address_is_named() {
+        let config =
+            ClientConfig { api_timeout: Duration::ZERO, ..ClientConfig::new("127.0.0.1:1,127.0.0.1:2") };
+        let error = Client::connect(config).await.expect_err("nobody listens there").to_string();
+        assert!(error.starts_with("no broker answers at 127.0.0.1:1, 127.0.0.1:2: "), "{error}");
+    }
+}

@@ -41,6 +41,8 @@ mod error;
 mod group;
 mod metadata;
 mod negotiate;
+#[cfg(test)]
+mod played_broker;
 mod producer;
 mod reply;
 mod retry;

@@ -35,17 +35,21 @@ impl Backoff {
 
     /// Waits before the next attempt, or returns the error when there must be none.
     pub(crate) async fn pause(&mut self, error: ClientError) -> Result<(), ClientError> {
-        if !error.is_retriable() {
-            return Err(error);
+        match self.next_pause(&error, Instant::now()) {
+            Some(pause) => {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
+            None => Err(error),
         }
+    }
+
+    /// How long to wait, `None` when the error is final or its deadline would pass meanwhile.
+    fn next_pause(&mut self, error: &ClientError, now: Instant) -> Option<Duration> {
         let deadline = if error.is_unknown_topic() { self.unknown_deadline } else { self.deadline };
         let pause = spread(self.next);
-        if Instant::now() + pause >= deadline {
-            return Err(error);
-        }
         self.next = (self.next * 2).min(self.longest);
-        tokio::time::sleep(pause).await;
-        Ok(())
+        (error.is_retriable() && now + pause < deadline).then_some(pause)
     }
 }
 
@@ -63,25 +67,49 @@ mod tests {
         ClientError::NoLeader { topic: "t".into(), partition: 0 }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn pauses_double_up_to_the_longest_and_end_at_the_deadline() {
-        let config = ClientConfig { api_timeout: Duration::from_secs(10), ..ClientConfig::default() };
-        let start = Instant::now();
-        let mut backoff = Backoff::new(&config);
-        let mut attempts = 0;
-        while backoff.pause(refused()).await.is_ok() {
-            attempts += 1;
-        }
-        // 50, 100, 200, 400, 800 ms and then one second each, a fifth more or less.
-        assert!((12..=17).contains(&attempts), "{attempts} attempts");
-        assert!(start.elapsed() <= Duration::from_secs(10));
+    /// Every pause until the backoff gives up, with a clock that only the pauses move.
+    fn pauses(error: &ClientError) -> Vec<Duration> {
+        let mut backoff =
+            Backoff::new(&ClientConfig { api_timeout: Duration::from_secs(10), ..ClientConfig::default() });
+        let mut now = Instant::now();
+        let next = || {
+            let pause = backoff.next_pause(error, now)?;
+            now += pause;
+            Some(pause)
+        };
+        std::iter::from_fn(next).collect()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_final_error_is_returned_at_once() {
-        let start = Instant::now();
-        let error = Backoff::new(&ClientConfig::default()).pause(ClientError::Invalid("no".into())).await;
-        assert!(matches!(error, Err(ClientError::Invalid(_))));
-        assert_eq!(start.elapsed(), Duration::ZERO);
+    #[test]
+    fn pauses_double_up_to_the_longest_a_fifth_more_or_less() {
+        let pauses = pauses(&refused());
+        for (pause, about_ms) in pauses.iter().zip([50, 100, 200, 400, 800, 1000, 1000, 1000]) {
+            let about = Duration::from_millis(about_ms);
+            assert!((about.mul_f64(0.8)..=about.mul_f64(1.2)).contains(pause), "{pause:?} for {about:?}");
+        }
+    }
+
+    #[test]
+    fn no_pause_goes_beyond_the_deadline() {
+        let total: Duration = pauses(&refused()).iter().sum();
+        assert!((Duration::from_millis(8500)..Duration::from_secs(10)).contains(&total), "{total:?}");
+    }
+
+    #[test]
+    fn what_does_not_exist_is_looked_for_more_briefly() {
+        let code = logspine_protocol::error::ErrorCode::UnknownTopicOrPartition;
+        let unknown = ClientError::Api {
+            broker: "b".into(),
+            api: "Metadata",
+            code,
+            subject: "topic t".into(),
+            message: None,
+        };
+        assert!(pauses(&unknown).iter().sum::<Duration>() < ClientConfig::default().unknown_topic_timeout);
+    }
+
+    #[test]
+    fn a_final_error_is_not_tried_again() {
+        assert_eq!(pauses(&ClientError::Invalid("no".into())), []);
     }
 }

@@ -39,7 +39,7 @@ impl std::fmt::Display for TopicRef<'_> {
 
 impl Admin {
     /// Creates a topic and returns its id. -1 partitions or replicas mean the broker's default. With
-    /// `validate_only` nothing is created, and the id is zero.
+    /// `validate_only` nothing is created, and the id means nothing.
     pub async fn create_topic(
         &self,
         name: &str,
