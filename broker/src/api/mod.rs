@@ -9,15 +9,41 @@
 mod answer;
 mod context;
 
+pub mod alter_configs;
 pub mod api_versions;
+pub mod config_resource;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_records;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_groups;
+pub mod describe_log_dirs;
+pub mod describe_topic_partitions;
 pub mod fetch;
+pub mod find_coordinator;
+pub mod heartbeat;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
+pub mod metadata;
+pub mod metadata_errors;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod partition_errors;
 pub mod produce;
+pub mod sync_group;
+pub mod topology;
 
-pub use answer::{Answer, Hole, Outcome, Refusal, encode_answer};
+pub use answer::{Answer, Hole, Outcome, Refusal, encode_answer, encode_answer_in};
 pub use context::{ConnectionInfo, RequestContext};
 
 use logspine_protocol::api_key::ApiKey;
@@ -70,6 +96,29 @@ apis! {
     ApiVersions, api_versions, ApiVersionsRequest, 0..=4;
     DeleteRecords, delete_records, DeleteRecordsRequest, 0..=2;
     OffsetForLeaderEpoch, offset_for_leader_epoch, OffsetForLeaderEpochRequest, 2..=4;
+    OffsetCommit, offset_commit, OffsetCommitRequest, 2..=10;
+    OffsetFetch, offset_fetch, OffsetFetchRequest, 1..=10;
+    FindCoordinator, find_coordinator, FindCoordinatorRequest, 0..=6;
+    JoinGroup, join_group, JoinGroupRequest, 0..=9;
+    Heartbeat, heartbeat, HeartbeatRequest, 0..=4;
+    LeaveGroup, leave_group, LeaveGroupRequest, 0..=5;
+    SyncGroup, sync_group, SyncGroupRequest, 0..=5;
+    DescribeGroups, describe_groups, DescribeGroupsRequest, 0..=6;
+    ListGroups, list_groups, ListGroupsRequest, 0..=5;
+    DeleteGroups, delete_groups, DeleteGroupsRequest, 0..=2;
+    OffsetDelete, offset_delete, OffsetDeleteRequest, 0..=0;
+    Metadata, metadata, MetadataRequest, 0..=13;
+    CreateTopics, create_topics, CreateTopicsRequest, 2..=7;
+    DeleteTopics, delete_topics, DeleteTopicsRequest, 1..=6;
+    CreatePartitions, create_partitions, CreatePartitionsRequest, 0..=3;
+    DescribeConfigs, describe_configs, DescribeConfigsRequest, 1..=4;
+    AlterConfigs, alter_configs, AlterConfigsRequest, 0..=2;
+    IncrementalAlterConfigs, incremental_alter_configs, IncrementalAlterConfigsRequest, 0..=1;
+    DescribeCluster, describe_cluster, DescribeClusterRequest, 0..=2;
+    DescribeTopicPartitions, describe_topic_partitions, DescribeTopicPartitionsRequest, 0..=0;
+    ListPartitionReassignments, list_partition_reassignments, ListPartitionReassignmentsRequest, 0..=0;
+    InitProducerId, init_producer_id, InitProducerIdRequest, 0..=5;
+    DescribeLogDirs, describe_log_dirs, DescribeLogDirsRequest, 1..=5;
 }
 
 /// The row of a key, if it is served at all.

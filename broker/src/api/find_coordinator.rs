@@ -1,0 +1,105 @@
+//! FindCoordinator: which broker keeps a group's offsets and members.
+//!
+//! Versions 0 to 3 ask for one key, 4 and above for many (KIP-699). The first question for a group creates
+//! `__consumer_offsets`. Transactions (key type 1) and share groups (2, from version 6) have no coordinator
+//! here yet, which clients are told in Kafka's words for one that is not up. Kafka: `KafkaApis.getCoordinator`.
+
+use logspine_cluster::metadata::Endpoint;
+use logspine_protocol::error::ErrorCode;
+use logspine_protocol::messages::find_coordinator::{
+    Coordinator, FindCoordinatorRequest, FindCoordinatorResponse,
+};
+
+use super::RequestContext;
+
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
+
+/// From here on keys come in batches.
+const BATCHED_VERSION: i16 = 4;
+/// From here on share groups may be asked for.
+const SHARE_VERSION: i16 = 6;
+
+struct Node {
+    id: i32,
+    host: String,
+    port: i32,
+}
+
+pub async fn handle(
+    context: &RequestContext,
+    request: FindCoordinatorRequest<'_>,
+) -> FindCoordinatorResponse<'static> {
+    if context.api_version < BATCHED_VERSION {
+        let found = find(context, request.key_type, &request.key).await;
+        return single(found);
+    }
+    let mut coordinators = Vec::with_capacity(request.coordinator_keys.len());
+    for key in request.coordinator_keys {
+        let found = find(context, request.key_type, &key).await;
+        coordinators.push(batched(key.into_owned(), found));
+    }
+    FindCoordinatorResponse { coordinators, ..FindCoordinatorResponse::default() }
+}
+
+async fn find(context: &RequestContext, key_type: i8, key: &str) -> Result<Node, ErrorCode> {
+    match key_type {
+        GROUP => {
+            let leader = context.broker.coordinator.find(key).await?;
+            let image = context.broker.metadata.image();
+            let broker = image.broker(leader).filter(|broker| !broker.fenced);
+            let endpoint: Option<&Endpoint> =
+                broker.and_then(|broker| broker.endpoint(&context.connection.listener.0));
+            let endpoint = endpoint.ok_or(ErrorCode::CoordinatorNotAvailable)?;
+            Ok(Node { id: leader.0, host: endpoint.host.clone(), port: i32::from(endpoint.port) })
+        }
+        TRANSACTION => Err(ErrorCode::CoordinatorNotAvailable),
+        SHARE if context.api_version >= SHARE_VERSION => Err(ErrorCode::CoordinatorNotAvailable),
+        _ => Err(ErrorCode::InvalidRequest),
+    }
+}
+
+/// Kafka's `Node.noNode`.
+fn nobody() -> Node {
+    Node { id: -1, host: String::new(), port: -1 }
+}
+
+fn single(found: Result<Node, ErrorCode>) -> FindCoordinatorResponse<'static> {
+    let (error, node) = split(found);
+    FindCoordinatorResponse {
+        error_code: error.code(),
+        error_message: Some(message(error).into()),
+        node_id: node.id,
+        host: node.host.into(),
+        port: node.port,
+        ..FindCoordinatorResponse::default()
+    }
+}
+
+fn batched(key: String, found: Result<Node, ErrorCode>) -> Coordinator<'static> {
+    let (error, node) = split(found);
+    Coordinator {
+        key: key.into(),
+        node_id: node.id,
+        host: node.host.into(),
+        port: node.port,
+        error_code: error.code(),
+        error_message: error.is_error().then(|| message(error).into()),
+    }
+}
+
+fn split(found: Result<Node, ErrorCode>) -> (ErrorCode, Node) {
+    match found {
+        Ok(node) => (ErrorCode::NONE, node),
+        Err(error) => (error, nobody()),
+    }
+}
+
+fn message(error: ErrorCode) -> &'static str {
+    match error {
+        ErrorCode::CoordinatorNotAvailable => "The coordinator is not available.",
+        ErrorCode::InvalidRequest => "This kind of coordinator does not exist in this version.",
+        other => other.name(),
+    }
+}
