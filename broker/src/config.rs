@@ -6,17 +6,16 @@
 //! log. Loaded once by `main.rs`; read by everybody. Kafka: KafkaConfig, KRaftConfigs, SocketServerConfigs.
 
 mod admin_listener;
-mod known_keys;
 mod listeners;
 mod memory;
 pub mod properties;
 mod roles;
 mod security;
-pub mod topic_synonyms;
 pub mod values;
 
 use std::path::PathBuf;
 
+use logspine_cluster::metadata::configs::broker_key;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -128,7 +127,7 @@ pub struct BrokerConfig {
     pub lag_series_max: usize,
     /// First 16 hex digits of the SHA-256 of the file's bytes; empty without a file.
     pub file_hash: String,
-    /// Everything that file and overrides set, for DescribeConfigs and for the synonyms of topic keys.
+    /// Everything that file and overrides set: the lowest layer of what DescribeConfigs shows.
     pub properties: Properties,
     /// Keys that nobody here knows. Logged once, without values.
     pub unknown_keys: Vec<String>,
@@ -170,8 +169,7 @@ impl BrokerConfig {
         };
         let node_id = roles::node_id(&properties)?;
         roles::require_combined(&properties, node_id)?;
-        let unknown_keys =
-            properties.keys().filter(|key| !known_keys::is_known(key)).cloned().collect::<Vec<_>>();
+        let unknown_keys = properties.keys().filter(|key| !is_known(key)).cloned().collect();
         Ok(BrokerConfig {
             node_id,
             cluster_id: text(&properties, "cluster.id").map(str::to_owned),
@@ -196,6 +194,15 @@ impl BrokerConfig {
             unknown_keys,
         })
     }
+}
+
+/// Families of stock configuration files that have nothing to act on here.
+const ACCEPTED_PREFIXES: &[&str] =
+    &["replica.", "group.consumer.", "group.share.", "share.coordinator.", "log.cleaner."];
+
+/// Whether a key needs no warning: it stands in THE table of keys, or nothing could follow from it.
+fn is_known(key: &str) -> bool {
+    broker_key(key).is_some() || ACCEPTED_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// One directory for now. A second one is refused rather than left unused.

@@ -24,6 +24,7 @@ pub fn of_append(error: &AppendError) -> ErrorCode {
         AppendError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
         AppendError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         AppendError::Log(error) => of_log_append(error),
+        AppendError::Storage(_) => ErrorCode::KafkaStorageError,
     }
 }
 

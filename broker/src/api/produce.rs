@@ -111,7 +111,7 @@ fn append_one(
     }
     Ok(PartitionProduceResponse {
         index: data.index,
-        base_offset: appended.info.base_offset.0,
+        base_offset: appended.info.first_offset.0,
         log_append_time_ms: appended.info.log_append_time_ms,
         log_start_offset: appended.log_start_offset.0,
         ..PartitionProduceResponse::default()

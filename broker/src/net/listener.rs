@@ -1,18 +1,18 @@
-//! Listening sockets: bind all before serving any, accept within the limits, one task per connection.
+//! Listening sockets: bind all before data is touched, listen when the broker is ready, accept within limits.
 //!
-//! `bind` fails with words if a port is in use, so that a start stops early. `max.connections` makes accepting
-//! wait (the kernel's backlog holds the rest); `max.connections.per.ip` closes the newest. Called by
-//! `server.rs`; ends when the broker stops.
+//! `bind` fails with words if a port is in use, so that a start stops early; until `listen` the kernel refuses
+//! clients. `max.connections` makes accepting wait (the kernel's backlog holds the rest);
+//! `max.connections.per.ip` closes the newest. Called by `server.rs`; ends when the broker stops.
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -38,17 +38,28 @@ pub enum BindError {
     Failed { name: ListenerName, address: String, source: io::Error },
 }
 
-struct Bound {
+/// Connections that the kernel holds for us before they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// A socket that has its address; `S` says whether it listens already.
+struct Bound<S> {
     name: ListenerName,
-    listener: TcpListener,
+    socket: S,
     local: SocketAddr,
 }
 
-/// All listeners of the broker, bound and not yet accepting.
+/// All listeners of the broker, bound; nobody can connect yet.
 pub struct Listeners {
-    bound: Vec<Bound>,
-    limits: Arc<Limits>,
+    bound: Vec<Bound<TcpSocket>>,
     memory: RequestMemory,
+    limits: Arc<Limits>,
+}
+
+/// All listeners, open for connections.
+pub struct Listening {
+    bound: Vec<Bound<TcpListener>>,
+    memory: RequestMemory,
+    limits: Arc<Limits>,
 }
 
 struct Limits {
@@ -57,33 +68,31 @@ struct Limits {
     per_ip: Mutex<HashMap<IpAddr, u32>>,
 }
 
+impl BindError {
+    fn of(name: &ListenerName, address: impl ToString, source: io::Error) -> BindError {
+        let (name, address) = (name.clone(), address.to_string());
+        match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { name, address },
+            _ => BindError::Failed { name, address, source },
+        }
+    }
+}
+
 impl Listeners {
     /// Binds every listener; writes the port that was given into listeners that asked for any (port 0).
     pub async fn bind(listeners: &mut [Listener], network: &NetworkConfig) -> Result<Listeners, BindError> {
         let mut bound = Vec::with_capacity(listeners.len());
         for listener in listeners {
-            let host = if listener.host.is_empty() { "::" } else { &listener.host };
-            let socket = match bind_one(host, listener.port).await {
-                // A machine without IPv6.
-                Err(_) if listener.host.is_empty() => bind_one("0.0.0.0", listener.port).await,
-                other => other,
+            let failed = |source| {
+                BindError::of(&listener.name, format_args!("{}:{}", listener.host, listener.port), source)
             };
-            let address = format!("{}:{}", listener.host, listener.port);
-            let name = listener.name.clone();
-            let socket = socket.map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => BindError::InUse { name: name.clone(), address: address.clone() },
-                _ => BindError::Failed { name: name.clone(), address: address.clone(), source },
-            })?;
-            let local = socket.local_addr().map_err(|source| BindError::Failed {
-                name: name.clone(),
-                address,
-                source,
-            })?;
+            let socket = bind_one(&listener.host, listener.port).await.map_err(failed)?;
+            let local = socket.local_addr().map_err(failed)?;
             listener.port = local.port();
             if listener.advertised_port == 0 {
                 listener.advertised_port = local.port();
             }
-            bound.push(Bound { name, listener: socket, local });
+            bound.push(Bound { name: listener.name.clone(), socket, local });
         }
         let total = (network.max_connections as usize).min(Semaphore::MAX_PERMITS);
         let limits = Limits {
@@ -91,35 +100,58 @@ impl Listeners {
             per_ip_max: network.max_connections_per_ip,
             per_ip: Mutex::new(HashMap::new()),
         };
-        Ok(Listeners {
-            bound,
-            limits: Arc::new(limits),
-            memory: RequestMemory::new(network.queued_max_request_bytes),
-        })
+        let memory = RequestMemory::new(network.queued_max_request_bytes);
+        Ok(Listeners { bound, memory, limits: Arc::new(limits) })
     }
 
+    /// Opens them: from here on clients can connect.
+    pub fn listen(self) -> Result<Listening, BindError> {
+        let Listeners { bound, memory, limits } = self;
+        let listen = |Bound { name, socket, local }: Bound<TcpSocket>| {
+            let socket = socket.listen(BACKLOG).map_err(|source| BindError::of(&name, local, source))?;
+            Ok(Bound { name, socket, local })
+        };
+        let bound = bound.into_iter().map(listen).collect::<Result<_, _>>()?;
+        Ok(Listening { bound, memory, limits })
+    }
+}
+
+impl Listening {
     /// Accepts until the broker stops, then waits for the connections to finish what they have started.
     pub async fn serve(self, broker: Arc<Broker>) {
         let mut accepting = JoinSet::new();
         for bound in self.bound {
             info!(listener = %bound.name, address = %bound.local, "accepting connections");
-            accepting.spawn(accept(
-                bound,
-                Arc::clone(&broker),
-                self.memory.clone(),
-                Arc::clone(&self.limits),
-            ));
+            accepting.spawn(accept(bound, Arc::clone(&broker), self.memory.clone(), Arc::clone(&self.limits)));
         }
         while accepting.join_next().await.is_some() {}
     }
 }
 
-async fn bind_one(host: &str, port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind((host, port)).await
+/// The first address of `host` that can be bound; an empty host is every interface, with IPv6 where there is one.
+async fn bind_one(host: &str, port: u16) -> io::Result<TcpSocket> {
+    let addresses: Vec<SocketAddr> = match host {
+        "" => vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()],
+        named => tokio::net::lookup_host((named, port)).await?.collect(),
+    };
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address");
+    for address in addresses {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        match socket.and_then(|socket| {
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok(socket)
+        }) {
+            Ok(socket) => return Ok(socket),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// One listener's loop. Owns its connections, so that it can wait for them at the end.
-async fn accept(bound: Bound, broker: Arc<Broker>, memory: RequestMemory, limits: Arc<Limits>) {
+async fn accept(bound: Bound<TcpListener>, broker: Arc<Broker>, memory: RequestMemory, limits: Arc<Limits>) {
     let mut stop = broker.lifecycle.stop_signal();
     let mut connections = JoinSet::new();
     loop {
@@ -127,7 +159,7 @@ async fn accept(bound: Bound, broker: Arc<Broker>, memory: RequestMemory, limits
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept_one(&bound.listener, &limits) => accepted,
+            accepted = accept_one(&bound.socket, &limits) => accepted,
         };
         match accepted {
             Ok((stream, peer, permit)) => {
@@ -152,7 +184,7 @@ async fn accept(bound: Bound, broker: Arc<Broker>, memory: RequestMemory, limits
             }
         }
     }
-    drop(bound.listener);
+    drop(bound.socket);
     while connections.join_next().await.is_some() {}
 }
 

@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use logspine_storage::LogSlice;
+use logspine_storage::disk::read_exact_at;
 
 use crate::api::Answer;
 
@@ -129,7 +130,7 @@ impl ResponseWriter {
             let piece = remaining.min(GATHER_MAX_BYTES);
             let start = self.gathered.len();
             self.gathered.resize(start + piece, 0);
-            slice.file.read_exact_at(&mut self.gathered[start..], position)?;
+            read_exact_at(&*slice.file, &mut self.gathered[start..], position)?;
             position += piece as u64;
             remaining -= piece;
             if self.gathered.len() >= GATHER_MAX_BYTES {
@@ -188,7 +189,7 @@ async fn warm(slice: &LogSlice) {
         let mut position = slice.position;
         while position < end {
             let piece = ((end - position) as usize).min(buffer.len());
-            if slice.file.read_exact_at(&mut buffer[..piece], position).is_err() {
+            if read_exact_at(&*slice.file, &mut buffer[..piece], position).is_err() {
                 return;
             }
             position += piece as u64;

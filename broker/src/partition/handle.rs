@@ -15,7 +15,7 @@ use logspine_protocol::types::{Offset, TopicId};
 use logspine_replica::{
     AppendError, Appended, Effects, Flush, Flushed, LeaderAppend, LeaderWord, Partition, PartitionView,
 };
-use logspine_storage::{LogConfig, StorageError};
+use logspine_storage::{LogConfig, Retained, StorageError, Unlink};
 use parking_lot::Mutex;
 use thiserror::Error;
 
@@ -171,9 +171,19 @@ impl PartitionHandle {
         Ok(self.with(|partition| partition.delete_records(before))??)
     }
 
-    /// Deletes what retention does not keep; returns how many segments went.
-    pub(super) fn enforce_retention(&self, now_ms: i64) -> Result<usize, PartitionError> {
+    /// Deletes what retention does not keep. The files are renamed; `take_unlinks` names them when they may go.
+    pub(super) fn enforce_retention(&self, now_ms: i64) -> Result<Retained, PartitionError> {
         Ok(self.with(|partition| partition.enforce_retention(now_ms))??)
+    }
+
+    /// Files whose time has come; unlinking them is slow and needs no lock.
+    pub(super) fn take_unlinks(&self, now_ms: i64) -> Vec<Unlink> {
+        self.with(|partition| partition.take_unlinks(now_ms)).unwrap_or_default()
+    }
+
+    /// What the recovery checkpoint may say; nothing once closed.
+    pub(super) fn recovery_point(&self) -> Option<Offset> {
+        self.with(|partition| partition.recovery_point()).ok()
     }
 
     /// Waits until consumers may see everything below `end_offset`.
@@ -228,11 +238,11 @@ impl PartitionHandle {
         }
     }
 
-    /// Stops cleanly. Later calls find the partition closed.
-    pub(super) fn close(&self, now_ms: i64) -> Result<(), StorageError> {
+    /// Stops cleanly; returns the recovery point. Later calls find the partition closed.
+    pub(super) fn close(&self) -> Result<Option<Offset>, StorageError> {
         let partition = self.partition.lock().take();
         self.leave(CLOSED);
-        partition.map_or(Ok(()), |partition| partition.close(now_ms))
+        partition.map(Partition::close).transpose()
     }
 
     /// Takes the replica out, for its data to be deleted.

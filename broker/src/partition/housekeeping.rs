@@ -10,10 +10,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use logspine_storage::checkpoint::Offsets;
 use parking_lot::{Condvar, Mutex};
-use tracing::{debug, error};
+use tracing::{error, info};
 
 use super::registry::Registry;
 use crate::config::LogDirConfig;
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64)
+}
 
 /// One duty and when it is due next.
 struct Duty {
@@ -109,22 +113,24 @@ impl Worker {
             self.enforce_retention();
         }
         if self.checkpoints.take(now)
-            && let Err(error) = self.registry.write_checkpoints()
+            && let Err(error) = self.registry.positions().write(self.registry.log_dir())
         {
             error!("cannot write the checkpoints: {error}");
         }
         if self.high_watermarks.take(now) {
             self.checkpoint_high_watermarks();
+            self.free();
         }
     }
 
     fn enforce_retention(&self) {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+        let now_ms = now_ms();
         for partition in self.registry.all() {
             match partition.enforce_retention(now_ms) {
-                Ok(0) => {}
-                Ok(segments) => {
-                    debug!(topic = %partition.topic, partition = partition.index, segments, "retention");
+                Ok(retained) if retained.deleted_segments == 0 => {}
+                Ok(retained) => {
+                    let (segments, bytes) = (retained.deleted_segments, retained.deleted_bytes);
+                    info!(topic = %partition.topic, partition = partition.index, segments, bytes, "retention");
                 }
                 Err(error) => {
                     error!(topic = %partition.topic, partition = partition.index, "retention: {error}");
@@ -133,9 +139,20 @@ impl Worker {
         }
     }
 
+    /// Unlinks what retention and deletion renamed and whose delay is over.
+    fn free(&self) {
+        let now_ms = now_ms();
+        for unlink in self.registry.all().iter().flat_map(|partition| partition.take_unlinks(now_ms)) {
+            if let Err(error) = unlink.run() {
+                error!("a deleted segment's bytes stay: {error}");
+            }
+        }
+        self.registry.remove_doomed();
+    }
+
     /// An idle broker writes nothing.
     fn checkpoint_high_watermarks(&mut self) {
-        let offsets = self.registry.offsets(|partition| partition.view().high_watermark());
+        let offsets = self.registry.offsets(|partition| Some(partition.view().high_watermark()));
         if offsets == self.written {
             return;
         }

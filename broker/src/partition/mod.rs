@@ -15,5 +15,5 @@ mod waiters;
 pub use committer::{Committer, CommitterThread};
 pub use handle::{PartitionError, PartitionHandle, WaitError};
 pub use housekeeping::Housekeeping;
-pub use registry::{Lookup, PartitionSpec, Registry};
+pub use registry::{Checkpoints, Lookup, PartitionSpec, Positions, Registry};
 pub use waiters::FetchWaiter;

@@ -5,6 +5,7 @@
 //! offline with its reason, and harms no other: requests for it are answered with a storage error.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use logspine_cluster::metadata::configs::TopicConfig;
@@ -12,7 +13,7 @@ use logspine_protocol::types::{BrokerId, Offset, PartitionIndex, TopicId};
 use logspine_replica::{LeaderWord, OpenPartition, Partition};
 use logspine_storage::checkpoint::Offsets;
 use logspine_storage::{LogDir, StorageError};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
 
 use super::committer::Committer;
@@ -61,6 +62,10 @@ pub struct Registry {
     checkpoints: Checkpoints,
     broker: BrokerId,
     producer_id_expiration_ms: i64,
+    /// Directories of deleted partitions whose bytes are still there.
+    doomed: Mutex<Vec<PathBuf>>,
+    /// Recovery points of logs in this directory that are no replicas of topics: the metadata log.
+    other_recovery_points: Mutex<Offsets>,
 }
 
 impl Registry {
@@ -71,8 +76,16 @@ impl Registry {
         broker: BrokerId,
         producer_id_expiration_ms: i64,
     ) -> Registry {
-        let maps = RwLock::default();
-        Registry { maps, log_dir, committer, checkpoints, broker, producer_id_expiration_ms }
+        Registry {
+            maps: RwLock::default(),
+            log_dir,
+            committer,
+            checkpoints,
+            broker,
+            producer_id_expiration_ms,
+            doomed: Mutex::default(),
+            other_recovery_points: Mutex::default(),
+        }
     }
 
     pub fn log_dir(&self) -> &Arc<LogDir> {
@@ -158,7 +171,7 @@ impl Registry {
             clean: self.checkpoints.is_clean,
             now_ms,
         })?;
-        if let Some(damage) = partition.damage() {
+        if let Some(damage) = &recovered.damage {
             error!(%topic, partition = index, "served up to the damage only: {damage}");
         }
         if recovered.truncated_bytes > 0 {
@@ -203,39 +216,93 @@ impl Registry {
         for handle in handles {
             let Some(partition) = handle.take_for_deletion() else { continue };
             match partition.delete() {
-                Ok(()) => info!(topic = %handle.topic, partition = handle.index, "deleted"),
+                Ok(deleted) => {
+                    info!(topic = %handle.topic, partition = handle.index, "deleted");
+                    self.doomed.lock().push(deleted.dir);
+                }
                 Err(error) => error!(topic = %handle.topic, partition = handle.index, "not deleted: {error}"),
             }
         }
     }
 
-    /// Closes every replica cleanly; true if all of them did.
-    pub fn close_all(&self, now_ms: i64) -> bool {
+    /// Frees the bytes of deleted partitions. Slow for large files; called by the housekeeping thread.
+    pub(super) fn remove_doomed(&self) {
+        let doomed = std::mem::take(&mut *self.doomed.lock());
+        for dir in doomed {
+            if let Err(error) = self.log_dir.remove_partition_dir(&dir) {
+                error!(dir = %dir.display(), "a deleted partition's bytes stay for now: {error}");
+            }
+        }
+    }
+
+    /// Closes every replica; the contents of the checkpoint files if all of them closed cleanly.
+    pub fn close_all(&self) -> Option<Positions> {
+        let mut positions = self.positions();
         let handles: Vec<_> = self.maps.write().by_id.drain().map(|(_, handle)| handle).collect();
         let mut all_clean = true;
         for handle in handles {
-            if let Err(error) = handle.close(now_ms) {
-                all_clean = false;
-                error!(topic = %handle.topic, partition = handle.index, "not closed cleanly: {error}");
+            match handle.close() {
+                Ok(Some(end)) => {
+                    positions.recovery_points.insert((handle.topic.to_string(), handle.index), end);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    all_clean = false;
+                    error!(topic = %handle.topic, partition = handle.index, "not closed cleanly: {error}");
+                }
             }
         }
-        all_clean
+        all_clean.then_some(positions)
     }
 
-    /// The positions that go into the checkpoint files.
-    pub fn offsets(&self, of: impl Fn(&PartitionHandle) -> Offset) -> Offsets {
+    /// One position of every open replica, keyed as the checkpoint files are.
+    pub fn offsets(&self, of: impl Fn(&PartitionHandle) -> Option<Offset>) -> Offsets {
         let handles = self.all();
-        handles.iter().map(|handle| ((handle.topic.to_string(), handle.index), of(handle))).collect()
+        let entry = |handle: &Arc<PartitionHandle>| {
+            of(handle).map(|offset| ((handle.topic.to_string(), handle.index), offset))
+        };
+        handles.iter().filter_map(entry).collect()
     }
 
-    /// Writes log starts, recovery points and high watermarks. Order does not matter: each is a lower bound.
-    pub fn write_checkpoints(&self) -> Result<(), StorageError> {
-        self.log_dir.write_log_starts(&self.offsets(|handle| handle.view().log_start_offset()))?;
-        self.log_dir.write_recovery_points(|| self.offsets(|handle| handle.view().durable_end()))?;
-        self.write_high_watermarks()
+    /// What the recovery checkpoint said of a log when the process started; 0 if nothing.
+    pub fn recovery_point_at_start(&self, topic: &str, index: i32) -> Offset {
+        LogDir::offset_of(&self.checkpoints.recovery_points, topic, index)
     }
 
-    pub fn write_high_watermarks(&self) -> Result<(), StorageError> {
-        self.log_dir.write_high_watermarks(&self.offsets(|handle| handle.view().high_watermark()))
+    /// The owner of a log that is no replica (the metadata log) says what is durable. It goes into the file with
+    /// the next checkpoint, beside the replicas' own.
+    pub fn note_recovery_point(&self, topic: &str, index: i32, offset: Offset) {
+        self.other_recovery_points.lock().insert((topic.to_owned(), index), offset);
+    }
+
+    /// Everything that the checkpoint files shall say now.
+    pub fn positions(&self) -> Positions {
+        let mut recovery_points = self.offsets(PartitionHandle::recovery_point);
+        recovery_points.extend(self.other_recovery_points.lock().clone());
+        Positions {
+            log_starts: self.offsets(|handle| Some(handle.view().log_start_offset())),
+            recovery_points,
+            high_watermarks: self.offsets(|handle| Some(handle.view().high_watermark())),
+        }
+    }
+
+    pub fn write_log_starts(&self) -> Result<(), StorageError> {
+        self.log_dir.write_log_starts(&self.offsets(|handle| Some(handle.view().log_start_offset())))
+    }
+}
+
+/// The contents of the checkpoint files. Each position is a lower bound, so their order does not matter.
+#[derive(Debug, Default)]
+pub struct Positions {
+    pub log_starts: Offsets,
+    pub recovery_points: Offsets,
+    pub high_watermarks: Offsets,
+}
+
+impl Positions {
+    pub fn write(self, log_dir: &LogDir) -> Result<(), StorageError> {
+        log_dir.write_log_starts(&self.log_starts)?;
+        log_dir.write_recovery_points(|| self.recovery_points)?;
+        log_dir.write_high_watermarks(&self.high_watermarks)
     }
 }

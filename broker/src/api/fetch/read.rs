@@ -195,7 +195,7 @@ fn diverging(partition: &PartitionHandle, wanted: &Wanted) -> Option<(i32, i64)>
     if wanted.last_fetched_epoch < 0 {
         return None;
     }
-    let (epoch, end) = partition.view().log().end_offset_for_epoch(LeaderEpoch(wanted.last_fetched_epoch))?;
-    let parts = epoch.0 < wanted.last_fetched_epoch || end.0 < wanted.fetch_offset;
-    parts.then_some((epoch.0, end.0))
+    let end = partition.view().log().end_offset_for_epoch(LeaderEpoch(wanted.last_fetched_epoch))?;
+    let parts = end.epoch.0 < wanted.last_fetched_epoch || end.end_offset.0 < wanted.fetch_offset;
+    parts.then_some((end.epoch.0, end.end_offset.0))
 }

@@ -1,0 +1,74 @@
+//! `GET /status`: one broker's own account of itself, which the operator reads.
+//!
+//! Field names are part of the interface between broker and operator; a field may be added, none renamed.
+//! Before the broker serves, counts are 0 and the recovery counters say how far it is.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::broker::Broker;
+use crate::config::BrokerConfig;
+use crate::lifecycle::Lifecycle;
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    broker_id: i32,
+    cluster_id: String,
+    version: &'static str,
+    state: &'static str,
+    ready: bool,
+    /// First 16 hex digits of the SHA-256 of the configuration file; empty without one.
+    config_hash: String,
+    leaders: usize,
+    replicas: usize,
+    under_replicated: usize,
+    offline: usize,
+    under_min_isr: usize,
+    disk_used_bytes: u64,
+    disk_total_bytes: u64,
+    started_ms: i64,
+    recovery: Recovery,
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Recovery {
+    partitions_done: u32,
+    partitions_total: u32,
+}
+
+impl Status {
+    pub fn of(config: &BrokerConfig, lifecycle: &Lifecycle, broker: Option<&Arc<Broker>>) -> Status {
+        let (partitions_done, partitions_total) = lifecycle.recovery();
+        let mut status = Status {
+            broker_id: config.node_id,
+            cluster_id: config.cluster_id.clone().unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION"),
+            state: lifecycle.state().name(),
+            ready: lifecycle.is_ready(),
+            config_hash: config.file_hash.clone(),
+            started_ms: lifecycle.started_ms(),
+            recovery: Recovery { partitions_done, partitions_total },
+            ..Status::default()
+        };
+        if let Some(broker) = broker {
+            status.add(broker);
+        }
+        status
+    }
+
+    fn add(&mut self, broker: &Broker) {
+        self.cluster_id.clone_from(&broker.identity.cluster_id);
+        let partitions = broker.partitions.all();
+        let failed = partitions.iter().filter(|partition| !partition.is_healthy()).count();
+        self.offline = failed + broker.partitions.offline().len();
+        self.replicas = partitions.len() + broker.partitions.offline().len();
+        self.leaders = partitions.len() - failed;
+        if let Ok(space) = broker.partitions.log_dir().space() {
+            self.disk_total_bytes = space.total_bytes;
+            self.disk_used_bytes = space.total_bytes.saturating_sub(space.available_bytes);
+        }
+    }
+}

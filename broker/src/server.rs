@@ -1,0 +1,175 @@
+//! Puts a broker together, in the order in which a start can fail cheaply, and runs it until it is told to stop.
+//!
+//! Sockets are bound first (a port in use stops the start before data is touched) but accept nothing yet; then
+//! the data directory is locked and identified, metadata is replayed, logs are recovered, and only then the
+//! listeners open and `/readyz` turns true. `/livez` answers from the beginning. Every failure is one sentence.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use logspine_protocol::types::BrokerId;
+use logspine_storage::disk::Disk;
+use logspine_storage::{LogDir, RealDisk, StorageError};
+use thiserror::Error;
+use tracing::{info, warn};
+
+use crate::admin::{AdminError, AdminServer};
+use crate::api::fetch::sessions::FetchSessionCache;
+use crate::broker::Broker;
+use crate::config::BrokerConfig;
+use crate::controller::{self, ControllerThread, MetadataHandle};
+use crate::coordinator::Coordinator;
+use crate::identity::{self, Identity, IdentityError};
+use crate::lifecycle::{Lifecycle, State};
+use crate::metrics::Metrics;
+use crate::net::{BindError, Listeners};
+use crate::partition::{Checkpoints, Committer, CommitterThread, Housekeeping, Registry};
+use crate::shutdown;
+
+/// Why a broker does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Metadata(#[from] controller::StartError),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+    #[error("the start was interrupted")]
+    Interrupted,
+}
+
+/// What runs beside the connections, in the order in which it is taken down.
+pub struct Running {
+    pub broker: Arc<Broker>,
+    pub controller: ControllerThread,
+    pub housekeeping: Housekeeping,
+    pub committer: CommitterThread,
+    pub log_dir: Arc<LogDir>,
+}
+
+/// The parts that exist before the broker does.
+struct Opened {
+    identity: Identity,
+    metadata: MetadataHandle,
+    partitions: Arc<Registry>,
+    controller: ControllerThread,
+    committer: CommitterThread,
+    log_dir: Arc<LogDir>,
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64)
+}
+
+/// Starts a broker, serves, and stops it. Returns when everything is on disk.
+pub async fn run(mut config: BrokerConfig) -> Result<(), StartError> {
+    let signals = shutdown::Signals::listen().map_err(StartError::Signals)?;
+    let lifecycle = Arc::new(Lifecycle::new(now_ms()));
+    let metrics = Arc::new(Metrics::new());
+    warn_about(&config);
+    let bound = Listeners::bind(&mut config.listeners, &config.network).await?;
+    let config = Arc::new(config);
+    let admin = AdminServer::start(Arc::clone(&config), Arc::clone(&lifecycle), Arc::clone(&metrics)).await?;
+    lifecycle.advance(State::Recovering);
+    let opening = {
+        let (config, lifecycle, metrics) = (Arc::clone(&config), Arc::clone(&lifecycle), Arc::clone(&metrics));
+        tokio::task::spawn_blocking(move || open(&config, &lifecycle, metrics))
+    };
+    let opened = opening.await.map_err(|_| StartError::Interrupted)??;
+    let running = assemble(Arc::clone(&config), opened, Arc::clone(&lifecycle), metrics)?;
+    let broker = Arc::clone(&running.broker);
+    admin.serve_broker(Arc::clone(&broker));
+    tokio::spawn(follow_metadata(Arc::clone(&broker)));
+    let listening = bound.listen()?;
+    let serving = tokio::spawn(listening.serve(Arc::clone(&broker)));
+    lifecycle.advance(State::Running);
+    info!(
+        node_id = broker.node_id(),
+        cluster_id = %broker.identity.cluster_id,
+        data_dir = %config.data_dir.display(),
+        "broker is ready"
+    );
+    shutdown::wait_and_stop(signals, running, serving, admin).await;
+    Ok(())
+}
+
+fn warn_about(config: &BrokerConfig) {
+    for key in &config.unknown_keys {
+        warn!(key, "unknown configuration key; it is ignored");
+    }
+}
+
+/// Everything that blocks: lock, identify, replay, recover.
+fn open(
+    config: &Arc<BrokerConfig>,
+    lifecycle: &Arc<Lifecycle>,
+    metrics: Arc<Metrics>,
+) -> Result<Opened, StartError> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let log_dir = Arc::new(LogDir::open(disk, &config.data_dir)?);
+    let identity = identity::establish(&log_dir, config)?;
+    let checkpoints = Checkpoints {
+        recovery_points: log_dir.recovery_points()?,
+        log_starts: log_dir.log_starts()?,
+        high_watermarks: log_dir.high_watermarks()?,
+        is_clean: log_dir.take_clean_shutdown()?.is_some(),
+    };
+    if !checkpoints.is_clean && !checkpoints.recovery_points.is_empty() {
+        info!("the last stop was not clean; logs are recovered from their recovery points");
+    }
+    let committer = Committer::start(metrics).map_err(StartError::Thread)?;
+    let partitions = Arc::new(Registry::new(
+        Arc::clone(&log_dir),
+        committer.committer(),
+        checkpoints,
+        BrokerId(identity.node_id),
+        config.log_dir.producer_id_expiration_ms,
+    ));
+    let (metadata, controller) = controller::start(controller::Start {
+        config: Arc::clone(config),
+        identity: identity.clone(),
+        partitions: Arc::clone(&partitions),
+        lifecycle: Arc::clone(lifecycle),
+    })?;
+    Ok(Opened { identity, metadata, partitions, controller, committer, log_dir })
+}
+
+/// Tells the coordinator after every publication; ends with the controller.
+async fn follow_metadata(broker: Arc<Broker>) {
+    let mut publications = broker.metadata.publications();
+    while publications.changed().await.is_ok() {
+        broker.coordinator.metadata_published();
+    }
+}
+
+fn assemble(
+    config: Arc<BrokerConfig>,
+    opened: Opened,
+    lifecycle: Arc<Lifecycle>,
+    metrics: Arc<Metrics>,
+) -> Result<Running, StartError> {
+    let Opened { identity, metadata, partitions, controller, committer, log_dir } = opened;
+    let housekeeping =
+        Housekeeping::start(Arc::clone(&partitions), &config.log_dir).map_err(StartError::Thread)?;
+    let coordinator = Coordinator::start(Arc::clone(&config), metadata.clone(), Arc::clone(&partitions));
+    let broker = Arc::new(Broker {
+        fetch_sessions: FetchSessionCache::new(config.fetch_session_slots),
+        config,
+        identity,
+        metadata,
+        partitions,
+        coordinator,
+        metrics,
+        lifecycle,
+    });
+    Ok(Running { broker, controller, housekeeping, committer, log_dir })
+}
