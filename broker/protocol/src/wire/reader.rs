@@ -14,6 +14,9 @@ const BUDGET_BASE_BYTES: usize = 1 << 20;
 /// How many bytes of memory each byte of input adds to the budget.
 const BUDGET_PER_BYTE: usize = 8;
 
+/// Kafka refuses longer strings, in the compact form as well.
+pub(super) const STRING_BYTES_MAX: usize = i16::MAX as usize;
+
 /// A cursor over borrowed bytes.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
@@ -195,6 +198,10 @@ impl<'a> Reader<'a> {
             false => Self::classic_length(i32::from(self.i16()?), "a string")?,
         };
         let Some(length) = length else { return Ok(None) };
+        if length > STRING_BYTES_MAX {
+            let length = i32::try_from(length).unwrap_or(i32::MAX);
+            return Err(DecodeError::InvalidLength { what: "a string", length });
+        }
         let bytes = self.take(length)?;
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Some(Str::Borrowed(text))),

@@ -65,10 +65,28 @@ fn a_string_that_is_not_utf8_is_refused() {
 }
 
 #[test]
-fn a_string_longer_than_kafka_allows_is_not_written() {
+fn a_string_longer_than_kafka_allows_is_neither_read_nor_written() {
     let long = "x".repeat(32_768);
     let refused = EncodeError::TooLong { what: "a string", length: 32_768, limit: 32_767 };
     assert_eq!(Writer::new().str(true, &long), Err(refused));
+    let compact = [&[0x81, 0x80, 0x02][..], long.as_bytes()].concat();
+    let refused = DecodeError::InvalidLength { what: "a string", length: 32_768 };
+    assert_eq!(Reader::new(&compact).str(true), Err(refused));
+}
+
+#[test]
+fn a_struct_that_may_be_null_is_marked_by_a_byte_or_in_a_tagged_field_by_a_varint() {
+    let write = |w: &mut Writer, v: &i16| {
+        w.i16(*v);
+        Ok(())
+    };
+    assert_eq!(written(|w| w.nullable_struct(Some(&5), write).unwrap()), [1, 0, 5]);
+    assert_eq!(written(|w| w.nullable_struct(None, write).unwrap()), [0xff]);
+    assert_eq!(written(|w| w.nullable_tagged_struct(Some(&5), write).unwrap()), [1, 0, 5]);
+    assert_eq!(written(|w| w.nullable_tagged_struct(None, write).unwrap()), [0]);
+    assert_eq!(Reader::new(&[1, 0, 5]).nullable_struct(Reader::i16), Ok(Some(5)));
+    assert_eq!(Reader::new(&[0xff]).nullable_struct(Reader::i16), Ok(None));
+    assert_eq!(Reader::new(&[0]).nullable_tagged_struct(Reader::i16), Ok(None));
 }
 
 /// The body that makes `kafka-protocol` ask for 309 GB.

@@ -4,6 +4,7 @@
 //! error, never a wrapped number. `Writer::frame` begins a response or request on the wire: the first four
 //! bytes become the size of all that follows. Called by generated code, frame headers and record writers.
 
+use super::reader::STRING_BYTES_MAX;
 use super::{EncodeError, Records};
 use crate::types::TopicId;
 
@@ -195,8 +196,8 @@ impl Writer {
 
     /// A string: at most 32767 bytes in either form, as in Kafka.
     pub fn str(&mut self, flexible: bool, value: &str) -> Result<(), EncodeError> {
-        let limit = i16::MAX as usize;
-        let length = i16::try_from(value.len()).map_err(|_| too_long("a string", value.len(), limit))?;
+        let too_long = |_| too_long("a string", value.len(), STRING_BYTES_MAX);
+        let length = i16::try_from(value.len()).map_err(too_long)?;
         match flexible {
             true => self.uvarint(u32::from(length.unsigned_abs()).saturating_add(1)),
             false => self.i16(length),
