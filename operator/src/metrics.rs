@@ -29,6 +29,7 @@ pub struct Metrics {
     paused: IntGaugeVec,
     brokers_desired: IntGaugeVec,
     brokers_ready: IntGaugeVec,
+    conditions: IntGaugeVec,
     leader: IntGauge,
 }
 
@@ -100,6 +101,11 @@ impl Metrics {
                 "Brokers of a Cluster that are ready.",
                 &["namespace", "cluster"],
             ),
+            conditions: gauge(
+                "cluster_condition",
+                "1 when the condition of the Cluster is True, 0 when it is False.",
+                &["namespace", "cluster", "condition"],
+            ),
             leader: IntGauge::with_opts(opts("leader", "1 when this process leads."))
                 .expect("the name is valid"),
         };
@@ -108,7 +114,7 @@ impl Metrics {
     }
 
     fn register_all(&self) {
-        let collectors: [Box<dyn Collector>; 14] = [
+        let collectors: [Box<dyn Collector>; 15] = [
             Box::new(self.reconciliations.clone()),
             Box::new(self.failed.clone()),
             Box::new(self.steady.clone()),
@@ -122,6 +128,7 @@ impl Metrics {
             Box::new(self.paused.clone()),
             Box::new(self.brokers_desired.clone()),
             Box::new(self.brokers_ready.clone()),
+            Box::new(self.conditions.clone()),
             Box::new(self.leader.clone()),
         ];
         for collector in collectors {
@@ -164,9 +171,14 @@ impl Metrics {
 
     /// Replace everything that is said about the resources seen.
     pub fn set_resources(&self, census: &Census) {
-        for gauge in
-            [&self.resources, &self.not_ready, &self.paused, &self.brokers_desired, &self.brokers_ready]
-        {
+        for gauge in [
+            &self.resources,
+            &self.not_ready,
+            &self.paused,
+            &self.brokers_desired,
+            &self.brokers_ready,
+            &self.conditions,
+        ] {
             gauge.reset();
         }
         for seen in &census.resources {
@@ -180,6 +192,9 @@ impl Metrics {
             let labels = [brokers.namespace.as_str(), brokers.cluster.as_str()];
             self.brokers_desired.with_label_values(&labels).set(brokers.desired);
             self.brokers_ready.with_label_values(&labels).set(brokers.ready);
+            for (condition, holds) in &brokers.conditions {
+                self.conditions.with_label_values(&[labels[0], labels[1], condition]).set(i64::from(*holds));
+            }
         }
     }
 
@@ -235,6 +250,8 @@ pub struct Brokers {
     pub desired: i64,
     /// Brokers ready.
     pub ready: i64,
+    /// Conditions that are known, by type.
+    pub conditions: Vec<(String, bool)>,
 }
 
 fn opts(name: &str, help: &str) -> Opts {

@@ -128,8 +128,10 @@ fn census(clusters: &[Arc<Cluster>], topics: &[Arc<Topic>]) -> Census {
             .as_deref()
             .and_then(|text| text.split('/').next()?.parse().ok())
             .unwrap_or(0);
+        let known = status.conditions.iter().filter(|condition| condition.status != "Unknown");
+        let conditions = known.map(|known| (known.type_.clone(), known.status == "True")).collect();
         let desired = cluster.spec.pools.iter().map(|pool| i64::from(pool.replicas)).sum();
-        census.brokers.push(Brokers { namespace, cluster: cluster.name_any(), desired, ready });
+        census.brokers.push(Brokers { namespace, cluster: cluster.name_any(), desired, ready, conditions });
     }
     for topic in topics {
         let conditions = topic.status.as_ref().map_or(&[][..], |status| &status.conditions);
