@@ -6,10 +6,12 @@
 
 pub mod audit;
 pub mod brokers;
+pub mod dashboards;
 pub mod manifest;
 pub mod mortal_operator;
 pub mod operator;
 pub mod pod;
+pub mod prometheus;
 pub mod story;
 
 use std::path::PathBuf;
