@@ -65,6 +65,14 @@ pub const STAGES: &[Stage] = &[
         shares: &[],
     },
     Stage {
+        name: "generate",
+        promise: "the generated codecs are what Kafka's schemas say",
+        commands: &["cargo xtask generate --check"],
+        needs: &[],
+        budget: Budget { warm_s: 10, cold_s: 10 },
+        shares: &[],
+    },
+    Stage {
         name: "tidy",
         promise: "the laws of ARCHITECTURE.md hold: imports, sizes, headers, names, words",
         commands: &["cargo xtask tidy"],
@@ -95,11 +103,19 @@ pub const STAGES: &[Stage] = &[
         shares: &[],
     },
     Stage {
-        name: "generate",
-        promise: "the generated codecs are what Kafka's schemas say",
-        commands: &["cargo xtask generate --check"],
+        name: "fuzz",
+        promise: "no bytes make the codec panic or grow",
+        commands: &["cargo xtask fuzz"],
+        needs: &[Need::Cargo(CargoTool::Fuzz)],
+        budget: Budget { warm_s: 120, cold_s: 300 },
+        shares: &[Share { variable: "LOGSPINE_FUZZ_SECONDS", ci: "60", full: "3600" }],
+    },
+    Stage {
+        name: "chart",
+        promise: "the chart renders in every shape, every alert fires and has a runbook",
+        commands: &["cargo xtask chart"],
         needs: &[],
-        budget: Budget { warm_s: 10, cold_s: 10 },
+        budget: Budget { warm_s: 10, cold_s: 60 },
         shares: &[],
     },
     Stage {
