@@ -8,11 +8,8 @@
 //! - [`api_key`]: every API with its versions. [`messages`]: requests and responses, generated.
 //! - [`records`]: what Kafka's internal topics and files hold, generated.
 //! - [`batch`], [`compression`]: record batch v2 and its codecs.
-//!
-//! ```
-//! use logspine_protocol::api_key::ApiKey;
-//! assert_eq!(ApiKey::Produce.valid_versions(), 3..=13);
-//! ```
+#![doc = ""]
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects))]
