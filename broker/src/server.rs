@@ -81,7 +81,8 @@ pub async fn run(mut config: BrokerConfig) -> Result<(), StartError> {
     let admin = AdminServer::start(Arc::clone(&config), Arc::clone(&lifecycle), Arc::clone(&metrics)).await?;
     lifecycle.advance(State::Recovering);
     let opening = {
-        let (config, lifecycle, metrics) = (Arc::clone(&config), Arc::clone(&lifecycle), Arc::clone(&metrics));
+        let (config, lifecycle, metrics) =
+            (Arc::clone(&config), Arc::clone(&lifecycle), Arc::clone(&metrics));
         tokio::task::spawn_blocking(move || open(&config, &lifecycle, metrics))
     };
     let opened = opening.await.map_err(|_| StartError::Interrupted)??;

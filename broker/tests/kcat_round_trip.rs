@@ -64,8 +64,10 @@ fn every_offset_comes_once_and_in_order_across_segment_ends_whatever_the_fetch_s
     let logs = std::fs::read_dir(broker.data_dir().join("small-0")).unwrap();
     let segments = logs.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|e| e == "log"));
     assert!(segments.count() > 5, "the records lie in several segments");
-    let expected: String =
-        sent.lines().enumerate().fold(String::new(), |text, (offset, line)| text + &format!("{offset} {line}\n"));
+    let expected: String = sent
+        .lines()
+        .enumerate()
+        .fold(String::new(), |text, (offset, line)| text + &format!("{offset} {line}\n"));
     for size in ["1", "100", "4096", "65536", "1048576", "10485760"] {
         let limit = format!("max.partition.fetch.bytes={size}");
         let all = ["-C", "-t", "small", "-p", "0", "-o", "beginning", "-e", "-f", "%o %s\n", "-X", &limit];

@@ -60,9 +60,10 @@ impl AdminServer {
                 .map_err(|source| AdminError { address: address.clone(), source })?;
             tracing::info!(address, "admin HTTP is open");
             let mut stopped = stop.subscribe();
-            let server = axum::serve(listener, router(Arc::clone(&shared))).with_graceful_shutdown(async move {
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            });
+            let server =
+                axum::serve(listener, router(Arc::clone(&shared))).with_graceful_shutdown(async move {
+                    let _ = stopped.wait_for(|stopped| *stopped).await;
+                });
             tokio::spawn(async move {
                 if let Err(error) = server.await {
                     tracing::error!(address, "admin HTTP ended: {error}");
@@ -93,15 +94,13 @@ fn router(shared: Arc<Shared>) -> Router {
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let state = shared.lifecycle.state().name();
-    let code =
-        if shared.lifecycle.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = if shared.lifecycle.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, format!("{state}\n")).into_response()
 }
 
 /// On the blocking pool: ten thousand partitions are a few milliseconds of text.
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let page =
-        tokio::task::spawn_blocking(move || shared.metrics.render(shared.broker.get())).await;
+    let page = tokio::task::spawn_blocking(move || shared.metrics.render(shared.broker.get())).await;
     match page {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

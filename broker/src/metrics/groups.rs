@@ -42,7 +42,13 @@ fn positions(broker: &Broker, groups: &[GroupFigures]) -> (Vec<Position>, usize)
         for (topic, partition, offset) in &figures.offsets {
             let Some(handle) = broker.partitions.by_name(topic, *partition) else { continue };
             let lag = (handle.view().high_watermark().0 - offset).max(0);
-            positions.push(Position { group, topic: topic.clone(), partition: *partition, offset: *offset, lag });
+            positions.push(Position {
+                group,
+                topic: topic.clone(),
+                partition: *partition,
+                offset: *offset,
+                lag,
+            });
         }
     }
     (positions, left_out)

@@ -122,7 +122,12 @@ impl Listening {
         let mut accepting = JoinSet::new();
         for bound in self.bound {
             info!(listener = %bound.name, address = %bound.local, "accepting connections");
-            accepting.spawn(accept(bound, Arc::clone(&broker), self.memory.clone(), Arc::clone(&self.limits)));
+            accepting.spawn(accept(
+                bound,
+                Arc::clone(&broker),
+                self.memory.clone(),
+                Arc::clone(&self.limits),
+            ));
         }
         while accepting.join_next().await.is_some() {}
     }

@@ -113,7 +113,8 @@ fn parse(content: &[u8]) -> Result<Offsets, Malformed> {
             let offset = Offset(fields.next()?.parse().ok()?);
             fields.next().is_none().then_some((key, offset))
         })();
-        let (key, offset) = parsed.ok_or_else(|| (line, format!("{entry:?} is not `topic partition offset`")))?;
+        let (key, offset) =
+            parsed.ok_or_else(|| (line, format!("{entry:?} is not `topic partition offset`")))?;
         offsets.insert(key, offset);
     }
     Ok(offsets)
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn the_text_is_kafkas_to_the_byte() {
-        let offsets = Offsets::from([(("b".to_owned(), 0), Offset(7)), (("a".to_owned(), 12), Offset(1 << 40))]);
+        let offsets =
+            Offsets::from([(("b".to_owned(), 0), Offset(7)), (("a".to_owned(), 12), Offset(1 << 40))]);
         assert_eq!(format(&offsets), "0\n2\na 12 1099511627776\nb 0 7\n");
         assert_eq!(parse(format(&offsets).as_bytes()), Ok(offsets));
         assert_eq!(parse(b"0\n0\n"), Ok(Offsets::new()));

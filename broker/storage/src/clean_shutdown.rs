@@ -22,7 +22,9 @@ impl CleanShutdown {
         let broker_epoch = text
             .split_once("\"brokerEpoch\"")
             .and_then(|(_, rest)| rest.trim_start().strip_prefix(':'))
-            .map(|rest| rest.trim_start().split(|c: char| c != '-' && !c.is_ascii_digit()).next().unwrap_or_default())
+            .map(|rest| {
+                rest.trim_start().split(|c: char| c != '-' && !c.is_ascii_digit()).next().unwrap_or_default()
+            })
             .and_then(|digits| digits.parse().ok());
         CleanShutdown { broker_epoch: broker_epoch.unwrap_or(-1) }
     }

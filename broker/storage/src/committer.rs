@@ -17,7 +17,8 @@ pub fn run_round<K: Send>(jobs: Vec<(K, FlushJob)>, parallelism: usize) -> Vec<(
     if workers <= 1 {
         return jobs.into_iter().map(|(key, job)| (key, job.run())).collect();
     }
-    let slots: Vec<Mutex<Slot<K>>> = jobs.into_iter().map(|(key, job)| Mutex::new(Slot::Waits(key, job))).collect();
+    let slots: Vec<Mutex<Slot<K>>> =
+        jobs.into_iter().map(|(key, job)| Mutex::new(Slot::Waits(key, job))).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -37,7 +38,9 @@ pub fn run_round<K: Send>(jobs: Vec<(K, FlushJob)>, parallelism: usize) -> Vec<(
         .into_iter()
         .map(|slot| match slot.into_inner() {
             Slot::Done(key, done) => (key, done),
-            Slot::Waits(..) | Slot::Taken => unreachable!("every slot below the length was taken and finished"),
+            Slot::Waits(..) | Slot::Taken => {
+                unreachable!("every slot below the length was taken and finished")
+            }
         })
         .collect()
 }

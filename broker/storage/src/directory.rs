@@ -115,7 +115,9 @@ impl LogDir {
             let path = self.path.join(&entry.name);
             if entry.is_dir && entry.name.ends_with("-delete") {
                 contents.deleted.push(path);
-            } else if let Some((topic, partition)) = names::parse_partition_dir(&entry.name).filter(|_| entry.is_dir) {
+            } else if let Some((topic, partition)) =
+                names::parse_partition_dir(&entry.name).filter(|_| entry.is_dir)
+            {
                 let topic_id = partition_metadata::read(&*self.disk, &path)?;
                 contents.partitions.push(PartitionDir { topic: topic.to_owned(), partition, topic_id, path });
             }

@@ -107,8 +107,13 @@ impl Epochs {
         let mut epochs: Vec<EpochStart> = Vec::new();
         for (line, text) in checkpoint::entries(content)? {
             let parsed = text.split_once(' ').and_then(|(epoch, offset)| {
-                let entry = EpochStart { epoch: LeaderEpoch(epoch.parse().ok()?), start_offset: Offset(offset.parse().ok()?) };
-                let rises = epochs.last().is_none_or(|last| last.epoch < entry.epoch && last.start_offset < entry.start_offset);
+                let entry = EpochStart {
+                    epoch: LeaderEpoch(epoch.parse().ok()?),
+                    start_offset: Offset(offset.parse().ok()?),
+                };
+                let rises = epochs
+                    .last()
+                    .is_none_or(|last| last.epoch < entry.epoch && last.start_offset < entry.start_offset);
                 rises.then_some(entry)
             });
             epochs.push(parsed.ok_or_else(|| (line, format!("{text:?} is not a rising `epoch offset`")))?);
@@ -141,7 +146,9 @@ mod tests {
     #[test]
     fn the_end_of_an_epoch_is_the_start_of_the_next_one() {
         let known = epochs(&[(1, 5), (3, 10), (5, 30)]);
-        let end = |epoch| known.end_offset(LeaderEpoch(epoch), Offset(99)).map(|end| (end.epoch.0, end.end_offset.0));
+        let end = |epoch| {
+            known.end_offset(LeaderEpoch(epoch), Offset(99)).map(|end| (end.epoch.0, end.end_offset.0))
+        };
         assert_eq!(end(-1), None);
         assert_eq!(end(0), Some((0, 5)));
         assert_eq!(end(1), Some((1, 10)));

@@ -60,7 +60,11 @@ impl OffsetIndex {
     /// Adds the newest batch.
     pub fn append(&mut self, spot: Spot) {
         let relative = |offset: Offset| (offset - self.base_offset) as u32;
-        self.memory.push(Compact { base: relative(spot.base), last: relative(spot.last), position: spot.position });
+        self.memory.push(Compact {
+            base: relative(spot.base),
+            last: relative(spot.last),
+            position: spot.position,
+        });
     }
 
     fn spot(&self, entry: &Compact) -> Spot {
@@ -78,9 +82,9 @@ impl OffsetIndex {
     /// The last batch start in memory at or below `position` whose predecessors all lie below `limit`.
     pub fn boundary(&self, position: u64, limit: Offset) -> Option<Spot> {
         let relative = limit - self.base_offset;
-        let after = self
-            .memory
-            .partition_point(|entry| u64::from(entry.position) <= position && i64::from(entry.base) <= relative);
+        let after = self.memory.partition_point(|entry| {
+            u64::from(entry.position) <= position && i64::from(entry.base) <= relative
+        });
         self.memory[..after].last().map(|entry| self.spot(entry))
     }
 
@@ -98,9 +102,15 @@ impl OffsetIndex {
     }
 
     /// In the file: the last batch start at or below `position` that belongs to a batch which ends below `limit`.
-    pub fn boundary_in_file(&self, file: &dyn DiskFile, position: u64, limit: Offset) -> io::Result<Option<u32>> {
+    pub fn boundary_in_file(
+        &self,
+        file: &dyn DiskFile,
+        position: u64,
+        limit: Offset,
+    ) -> io::Result<Option<u32>> {
         let relative = limit - self.base_offset;
-        let found = self.search(file, |last, start| u64::from(start) <= position && i64::from(last) < relative)?;
+        let found =
+            self.search(file, |last, start| u64::from(start) <= position && i64::from(last) < relative)?;
         Ok(found.map(|(_, position)| position))
     }
 
@@ -168,8 +178,8 @@ fn decode(entry: [u8; ENTRY_LEN as usize]) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::{Access, Disk};
     use crate::RealDisk;
+    use crate::disk::{Access, Disk};
 
     fn spot(base: i64, last: i64, position: u32) -> Spot {
         Spot { base: Offset(base), last: Offset(last), position }

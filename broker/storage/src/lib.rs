@@ -38,7 +38,9 @@ pub use config::LogConfig;
 pub use directory::LogDir;
 pub use disk::{Disk, DiskFile};
 pub use error::{AppendError, Damage, Poisoned, ReadError, StorageError};
-pub use log::{AppendInfo, DeletedLog, FlushDone, FlushJob, FlushMark, Log, OpenLog, Recovered, Retained, Unlink};
+pub use log::{
+    AppendInfo, DeletedLog, FlushDone, FlushJob, FlushMark, Log, OpenLog, Recovered, Retained, Unlink,
+};
 pub use meta_properties::MetaProperties;
 pub use reader::{LogReader, LogSlice, TimestampOffset};
 pub use real_disk::RealDisk;

@@ -21,7 +21,8 @@ impl LogReader {
             if segment.max_timestamp().is_none_or(|max| max.timestamp < timestamp) {
                 continue;
             }
-            let floor = segment.look(|state| state.time_index.floor(|| segment.open_index(names::TIME_INDEX), timestamp));
+            let floor = segment
+                .look(|state| state.time_index.floor(|| segment.open_index(names::TIME_INDEX), timestamp));
             let from = floor.ok().flatten().unwrap_or(segment.base_offset);
             let found = find(segment, from, log_start, timestamp, |record| record.timestamp >= timestamp);
             if let Some(found) = found.map_err(|error| self.read_error(segment, from, error))? {
@@ -43,7 +44,9 @@ impl LogReader {
             }
         }
         let Some((segment, max)) = best else { return Ok(None) };
-        let found = find(segment, max.offset, self.log_start(), max.timestamp, |record| record.timestamp >= max.timestamp);
+        let found = find(segment, max.offset, self.log_start(), max.timestamp, |record| {
+            record.timestamp >= max.timestamp
+        });
         found.map_err(|error| self.read_error(segment, max.offset, error))
     }
 }
@@ -69,7 +72,9 @@ fn find(
     loop {
         let (position, len) = match walk.next() {
             Ok(None) => return Ok(None),
-            Ok(Some(found)) if found.header.max_timestamp() < timestamp || found.header.last_offset() < log_start => {
+            Ok(Some(found))
+                if found.header.max_timestamp() < timestamp || found.header.last_offset() < log_start =>
+            {
                 continue;
             }
             Ok(Some(found)) => (found.position, found.header.total_len()),

@@ -33,7 +33,8 @@ impl MetaProperties {
             if line.is_empty() || line.starts_with(['#', '!']) {
                 continue;
             }
-            let (key, value) = line.split_once(['=', ':']).ok_or((number, format!("{line:?} is no property")))?;
+            let (key, value) =
+                line.split_once(['=', ':']).ok_or((number, format!("{line:?} is no property")))?;
             let value = value.trim().replace('\\', "");
             let refuse = || (number, format!("{line:?} has an unusable value"));
             match key.trim() {
@@ -60,7 +61,8 @@ mod tests {
 
     #[test]
     fn the_file_is_readable_by_kafka_and_kafkas_by_us() {
-        let ours = MetaProperties { cluster_id: "abc".to_owned(), node_id: 3, directory_id: TopicId([7; 16]) };
+        let ours =
+            MetaProperties { cluster_id: "abc".to_owned(), node_id: 3, directory_id: TopicId([7; 16]) };
         assert_eq!(MetaProperties::parse(ours.format().as_bytes()), Ok(ours));
         let kafkas = b"#\n#Tue Nov 24 10:00:00 UTC 2026\ncluster.id=5L6g3nShT-eMCtK--X86sw\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAQ\nnode.id=1\nversion=1\n";
         let read = MetaProperties::parse(kafkas).unwrap();

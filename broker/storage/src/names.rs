@@ -60,7 +60,8 @@ pub fn partition_dir(topic: &str, partition: i32) -> String {
 pub fn parse_partition_dir(name: &str) -> Option<(&str, i32)> {
     let (topic, partition) = name.rsplit_once('-')?;
     let partition: i32 = partition.parse().ok()?;
-    (!topic.is_empty() && partition >= 0 && partition_dir(topic, partition) == name).then_some((topic, partition))
+    (!topic.is_empty() && partition >= 0 && partition_dir(topic, partition) == name)
+        .then_some((topic, partition))
 }
 
 /// The name of a partition directory that waits for its removal: `topic-N.<id in hex>-delete`. As in Kafka the
@@ -81,7 +82,13 @@ mod tests {
         assert_eq!(path, Path::new("d/00000000000000000042.index"));
         assert_eq!(parse_segment_file("00000000000000000042.index"), Some((Offset(42), "index")));
         assert_eq!(parse_segment_file("00000000000000000042.log.deleted"), Some((Offset(42), "log.deleted")));
-        for name in ["42.log", "0000000000000000004x.log", "leader-epoch-checkpoint", "99999999999999999999.log", "+0000000000000000042.log"] {
+        for name in [
+            "42.log",
+            "0000000000000000004x.log",
+            "leader-epoch-checkpoint",
+            "99999999999999999999.log",
+            "+0000000000000000042.log",
+        ] {
             assert_eq!(parse_segment_file(name), None, "{name}");
         }
         assert_eq!(parse_partition_dir("my-topic-12"), Some(("my-topic", 12)));

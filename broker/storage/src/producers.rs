@@ -108,7 +108,10 @@ impl Producers {
         }
         let (first, last) = (header.base_sequence(), header.last_sequence());
         if epoch == state.epoch {
-            let known = state.batches.iter().find(|batch| (batch.first_sequence, batch.last_sequence) == (first, last));
+            let known = state
+                .batches
+                .iter()
+                .find(|batch| (batch.first_sequence, batch.last_sequence) == (first, last));
             if known.is_some() {
                 return Ok(known.copied());
             }
@@ -118,7 +121,12 @@ impl Producers {
         if follows {
             return Ok(None);
         }
-        Err(AppendError::OutOfOrderSequence { producer_id, producer_epoch: epoch.0, sequence: first, last_sequence })
+        Err(AppendError::OutOfOrderSequence {
+            producer_id,
+            producer_epoch: epoch.0,
+            sequence: first,
+            last_sequence,
+        })
     }
 
     /// Notes a batch that was appended, with its final offsets; `marker` is the record of a control batch.
@@ -134,7 +142,11 @@ impl Producers {
         state.epoch = state.epoch.max(epoch);
         state.last_timestamp = header.max_timestamp();
         if header.is_control() {
-            if let Some(ControlRecord { kind: ControlRecordType::Abort | ControlRecordType::Commit, coordinator_epoch }) = marker {
+            if let Some(ControlRecord {
+                kind: ControlRecordType::Abort | ControlRecordType::Commit,
+                coordinator_epoch,
+            }) = marker
+            {
                 state.coordinator_epoch = coordinator_epoch;
                 state.current_txn_first_offset = None;
             }
@@ -158,7 +170,8 @@ impl Producers {
     /// Forgets producers that were silent for `producer.id.expiration.ms` and have no open transaction.
     pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
         self.0.retain(|_, state| {
-            state.current_txn_first_offset.is_some() || now_ms.saturating_sub(state.last_timestamp) < expiration_ms
+            state.current_txn_first_offset.is_some()
+                || now_ms.saturating_sub(state.last_timestamp) < expiration_ms
         });
     }
 

@@ -87,7 +87,12 @@ impl LogSlice {
 }
 
 impl LogReader {
-    pub(crate) fn new(dir: Arc<Path>, segments: Vec<Arc<Segment>>, log_start: Offset, epochs: Epochs) -> LogReader {
+    pub(crate) fn new(
+        dir: Arc<Path>,
+        segments: Vec<Arc<Segment>>,
+        log_start: Offset,
+        epochs: Epochs,
+    ) -> LogReader {
         let log_end = segments.last().map_or(log_start, |active| active.end_offset());
         LogReader {
             dir,
@@ -156,7 +161,13 @@ impl LogReader {
     /// At most `max_bytes`, but with `min_one` at least one batch if there is one. Empty only if there is no batch
     /// below the limit, or if the first does not fit and `min_one` is not set. The next read from the offset after
     /// the slice continues without a gap, whatever the budget.
-    pub fn read(&self, from: Offset, limit: Offset, max_bytes: u32, min_one: bool) -> Result<LogSlice, ReadError> {
+    pub fn read(
+        &self,
+        from: Offset,
+        limit: Offset,
+        max_bytes: u32,
+        min_one: bool,
+    ) -> Result<LogSlice, ReadError> {
         loop {
             let segments = self.segments.load_full();
             let (log_start, log_end) = (self.log_start(), self.log_end());
@@ -213,8 +224,12 @@ impl LogReader {
         match error {
             SliceError::Storage(error) => error.into(),
             SliceError::Bad { position, reason } => {
-                let damage =
-                    Damage { path: segment.path(names::LOG), position, offset: from, reason: reason.to_string() };
+                let damage = Damage {
+                    path: segment.path(names::LOG),
+                    position,
+                    offset: from,
+                    reason: reason.to_string(),
+                };
                 tracing::error!(%damage, "a batch does not parse");
                 damage.into()
             }

@@ -57,7 +57,12 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     let mut segments = segments.unwrap_or_default();
     let dir_dirty = segments.is_empty();
     if dir_dirty {
-        segments.push(Arc::new(Segment::create(&args.disk, &dir, args.log_start.max(Offset(0)), args.now_ms)?));
+        segments.push(Arc::new(Segment::create(
+            &args.disk,
+            &dir,
+            args.log_start.max(Offset(0)),
+            args.now_ms,
+        )?));
         sync_parent(disk, &dir)?;
     }
     let mut unlinks = found.unlinks;
@@ -189,7 +194,11 @@ fn read_epochs(disk: &dyn Disk, dir: &Path) -> Result<(Epochs, bool), StorageErr
 }
 
 /// Removes producer snapshots that describe more than the log holds for sure.
-pub(crate) fn remove_snapshots_after(disk: &dyn Disk, dir: &Path, offset: Offset) -> Result<(), StorageError> {
+pub(crate) fn remove_snapshots_after(
+    disk: &dyn Disk,
+    dir: &Path,
+    offset: Offset,
+) -> Result<(), StorageError> {
     for (snapshot, path) in snapshots(disk, dir)? {
         if snapshot > offset {
             disk.remove_file(&path).map_err(io_at("remove", &path))?;
@@ -264,7 +273,9 @@ fn replay(segment: &Segment, from: Offset, producers: &mut Producers) -> Result<
         if found.header.is_control() {
             let mut bytes = vec![0; found.header.total_len()];
             match read_exact_at(&*file, &mut bytes, found.position) {
-                Ok(()) => marker = BatchView::parse(&bytes).ok().and_then(|(batch, _)| log::marker_of(&batch)),
+                Ok(()) => {
+                    marker = BatchView::parse(&bytes).ok().and_then(|(batch, _)| log::marker_of(&batch))
+                }
                 Err(error) => failed = Some(error),
             }
         }

@@ -76,9 +76,12 @@ impl State {
 
     /// Notes one batch at the end: sizes, timestamps, ring, and an index entry once enough bytes went by.
     pub fn push(&mut self, header: &BatchHeader<'_>, index_interval_bytes: i32) {
-        let spot = Spot { base: header.base_offset(), last: header.last_offset(), position: self.size_bytes as u32 };
+        let spot =
+            Spot { base: header.base_offset(), last: header.last_offset(), position: self.size_bytes as u32 };
         let timestamp = TimeEntry { timestamp: header.max_timestamp(), offset: spot.last };
-        if timestamp.timestamp >= 0 && self.max_timestamp.is_none_or(|max| timestamp.timestamp > max.timestamp) {
+        if timestamp.timestamp >= 0
+            && self.max_timestamp.is_none_or(|max| timestamp.timestamp > max.timestamp)
+        {
             self.max_timestamp = Some(timestamp);
         }
         if self.size_bytes == 0 {
@@ -103,7 +106,12 @@ impl State {
 
 impl Segment {
     /// Creates the `.log` file of an empty segment.
-    pub fn create(disk: &Arc<dyn Disk>, dir: &Arc<Path>, base_offset: Offset, now_ms: i64) -> Result<Segment, StorageError> {
+    pub fn create(
+        disk: &Arc<dyn Disk>,
+        dir: &Arc<Path>,
+        base_offset: Offset,
+        now_ms: i64,
+    ) -> Result<Segment, StorageError> {
         let segment = Segment::with_state(disk, dir, base_offset, State::empty(base_offset), now_ms);
         segment.active.store(true, Ordering::Relaxed);
         let file = segment.file()?;
@@ -116,7 +124,13 @@ impl Segment {
     }
 
     /// A segment whose content is known.
-    pub fn with_state(disk: &Arc<dyn Disk>, dir: &Arc<Path>, base_offset: Offset, state: State, now_ms: i64) -> Segment {
+    pub fn with_state(
+        disk: &Arc<dyn Disk>,
+        dir: &Arc<Path>,
+        base_offset: Offset,
+        state: State,
+        now_ms: i64,
+    ) -> Segment {
         Segment {
             base_offset,
             created_ms: now_ms,

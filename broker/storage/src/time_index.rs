@@ -50,7 +50,11 @@ impl TimeIndex {
     }
 
     /// The last entry with a timestamp below `timestamp`: records at or after it are to be walked from there.
-    pub fn floor(&self, file: impl FnOnce() -> io::Result<std::sync::Arc<dyn DiskFile>>, timestamp: i64) -> io::Result<Option<Offset>> {
+    pub fn floor(
+        &self,
+        file: impl FnOnce() -> io::Result<std::sync::Arc<dyn DiskFile>>,
+        timestamp: i64,
+    ) -> io::Result<Option<Offset>> {
         let after = self.memory.partition_point(|entry| entry.timestamp < timestamp);
         if let Some(entry) = self.memory[..after].last() {
             return Ok(Some(entry.offset));
@@ -134,7 +138,10 @@ mod tests {
         let mut bytes = [0; 24];
         read_exact_at(&*file, &mut bytes, 0).unwrap();
         assert_eq!(bytes[..12], [0, 0, 0, 0, 0, 0, 1, 0xf4, 0, 0, 0, 2]);
-        assert_eq!(read_entry(&*file, 1, Offset(10)).unwrap(), TimeEntry { timestamp: 700, offset: Offset(15) });
+        assert_eq!(
+            read_entry(&*file, 1, Offset(10)).unwrap(),
+            TimeEntry { timestamp: 700, offset: Offset(15) }
+        );
 
         let no_file = || -> io::Result<std::sync::Arc<dyn DiskFile>> { unreachable!("all is in memory") };
         assert_eq!(index.floor(no_file, 700).unwrap(), Some(Offset(12)));

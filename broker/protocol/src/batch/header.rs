@@ -52,7 +52,11 @@ impl Attributes {
 
     /// Bit 3.
     pub fn timestamp_type(self) -> TimestampType {
-        if self.0 & Attributes::TIMESTAMP_TYPE == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime }
+        if self.0 & Attributes::TIMESTAMP_TYPE == 0 {
+            TimestampType::CreateTime
+        } else {
+            TimestampType::LogAppendTime
+        }
     }
 
     /// Bit 4.

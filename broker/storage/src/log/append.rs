@@ -64,7 +64,12 @@ impl Log {
         info.ok_or(AppendError::Batch(BatchError::Empty))
     }
 
-    fn append_one(&mut self, batch: &BatchView<'_>, epoch: LeaderEpoch, now_ms: i64) -> Result<AppendInfo, AppendError> {
+    fn append_one(
+        &mut self,
+        batch: &BatchView<'_>,
+        epoch: LeaderEpoch,
+        now_ms: i64,
+    ) -> Result<AppendInfo, AppendError> {
         self.check_limits(batch, now_ms)?;
         if let Some(known) = self.producers.check(batch)? {
             return Ok(AppendInfo {
@@ -85,7 +90,8 @@ impl Log {
         }
         let marker = marker_of(batch);
         let header = BatchHeader::parse(&header)?;
-        let rolled = self.roll_for(header.total_len() as u64, header.last_offset(), header.max_timestamp(), now_ms)?;
+        let rolled =
+            self.roll_for(header.total_len() as u64, header.last_offset(), header.max_timestamp(), now_ms)?;
         self.write(&[IoSlice::new(&header.to_bytes()), IoSlice::new(batch.body())])?;
         self.note(&header, marker);
         self.reader.publish_log_end(header.next_offset());
@@ -139,7 +145,10 @@ impl Log {
         let config = &self.config;
         let size_bytes = batch.total_len();
         if size_bytes > config.max_message_bytes.max(0) as usize {
-            return Err(AppendError::RecordTooLarge { size_bytes, max_message_bytes: config.max_message_bytes });
+            return Err(AppendError::RecordTooLarge {
+                size_bytes,
+                max_message_bytes: config.max_message_bytes,
+            });
         }
         if batch.last_offset_delta() < 0 {
             let (records, last_offset_delta) = (batch.record_count(), batch.last_offset_delta());
@@ -165,7 +174,8 @@ impl Log {
     fn check_timestamps(&self, batch: &BatchView<'_>, now_ms: i64) -> Result<(), AppendError> {
         let before_max_ms = self.config.message_timestamp_before_max_ms;
         let after_max_ms = self.config.message_timestamp_after_max_ms;
-        let refuse = |timestamp| AppendError::InvalidTimestamp { timestamp, now_ms, before_max_ms, after_max_ms };
+        let refuse =
+            |timestamp| AppendError::InvalidTimestamp { timestamp, now_ms, before_max_ms, after_max_ms };
         if batch.max_timestamp().saturating_sub(now_ms) > after_max_ms {
             return Err(refuse(batch.max_timestamp()));
         }
@@ -213,4 +223,3 @@ pub(crate) fn marker_of(batch: &BatchView<'_>) -> Option<ControlRecord> {
     let record = records.iter().next()?.ok()?;
     ControlRecord::parse(&record)
 }
-

@@ -60,9 +60,11 @@ impl FlushJob {
         }
         match &self.epochs {
             // Syncs the directory as well.
-            Some(text) => {
-                disk::replace_file(&*self.disk, &self.dir.join(names::LEADER_EPOCH_CHECKPOINT), text.as_bytes())
-            }
+            Some(text) => disk::replace_file(
+                &*self.disk,
+                &self.dir.join(names::LEADER_EPOCH_CHECKPOINT),
+                text.as_bytes(),
+            ),
             None if self.sync_dir => self.disk.sync_dir(&self.dir),
             None => Ok(()),
         }

@@ -50,7 +50,11 @@ impl Unlink {
 
 impl Log {
     /// Deletes what the configs say may go, up to the high watermark.
-    pub fn enforce_retention(&mut self, now_ms: i64, high_watermark: Offset) -> Result<Retained, StorageError> {
+    pub fn enforce_retention(
+        &mut self,
+        now_ms: i64,
+        high_watermark: Offset,
+    ) -> Result<Retained, StorageError> {
         self.check_writable()?;
         let mut segments = self.reader.segments();
         let mut count = self.deletable(&segments, now_ms, high_watermark);
@@ -88,7 +92,9 @@ impl Log {
                 break;
             }
             let newest_ms = segment.max_timestamp().map_or(segment.created_ms, |max| max.timestamp);
-            let by_time = by_policy && config.retention_ms >= 0 && now_ms.saturating_sub(newest_ms) > config.retention_ms;
+            let by_time = by_policy
+                && config.retention_ms >= 0
+                && now_ms.saturating_sub(newest_ms) > config.retention_ms;
             let by_size = by_policy && config.retention_bytes >= 0 && excess >= size_bytes && !is_active;
             let by_start = end <= self.log_start() && !is_active;
             if !(by_time || by_size || by_start) {

@@ -35,7 +35,8 @@ impl Log {
             }
             let full = state.size_bytes + incoming > self.config.segment_bytes.max(1) as u64;
             let index_max = self.config.segment_index_bytes.max(0) as u64;
-            let index_full = state.index.entries() >= index_max / 8 || state.time_index.entries() + 1 >= index_max / 12;
+            let index_full =
+                state.index.entries() >= index_max / 8 || state.time_index.entries() + 1 >= index_max / 12;
             let too_far = last_offset - self.active.base_offset > i64::from(i32::MAX);
             // Age is measured between records if they have timestamps, else by the clock.
             let age_ms = match state.first_timestamp {

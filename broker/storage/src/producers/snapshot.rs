@@ -36,7 +36,9 @@ impl Producers {
             body.extend_from_slice(&last.map_or(0, |batch| batch.offset_delta).to_be_bytes());
             body.extend_from_slice(&state.last_timestamp.to_be_bytes());
             body.extend_from_slice(&state.coordinator_epoch.to_be_bytes());
-            body.extend_from_slice(&state.current_txn_first_offset.map_or(-1, |offset| offset.0).to_be_bytes());
+            body.extend_from_slice(
+                &state.current_txn_first_offset.map_or(-1, |offset| offset.0).to_be_bytes(),
+            );
         }
         let mut bytes = Vec::with_capacity(CRC_END + body.len());
         bytes.extend_from_slice(&VERSION.to_be_bytes());
@@ -89,9 +91,18 @@ impl Input<'_> {
             // The first sequence may lie before a wrap; Kafka's `decrementSequence`.
             let first = i64::from(last_sequence) - i64::from(offset_delta);
             let first_sequence = first.rem_euclid(i64::from(i32::MAX) + 1) as i32;
-            batches.push_back(ProducedBatch { first_sequence, last_sequence, last_offset, offset_delta, timestamp: last_timestamp });
+            batches.push_back(ProducedBatch {
+                first_sequence,
+                last_sequence,
+                last_offset,
+                offset_delta,
+                timestamp: last_timestamp,
+            });
         }
         let current_txn_first_offset = (txn >= 0).then_some(Offset(txn));
-        Ok((id, ProducerState { epoch, batches, coordinator_epoch, last_timestamp, current_txn_first_offset }))
+        Ok((
+            id,
+            ProducerState { epoch, batches, coordinator_epoch, last_timestamp, current_txn_first_offset },
+        ))
     }
 }

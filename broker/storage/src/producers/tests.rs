@@ -81,7 +81,10 @@ fn silence_makes_a_producer_unknown_and_unknown_ones_may_start_anywhere() {
 #[test]
 fn a_transaction_holds_the_stable_offset_until_its_marker() {
     let mut producers = Producers::default();
-    let mut builder = BatchBuilder::new(Codec::None).producer(ProducerId(9), ProducerEpoch(0), 0).transactional().base_offset(Offset(50));
+    let mut builder = BatchBuilder::new(Codec::None)
+        .producer(ProducerId(9), ProducerEpoch(0), 0)
+        .transactional()
+        .base_offset(Offset(50));
     builder.append(1, None, None, &[]);
     apply(&mut producers, &builder.build());
     assert_eq!(producers.first_unstable_offset(), Some(Offset(50)));
@@ -89,7 +92,11 @@ fn a_transaction_holds_the_stable_offset_until_its_marker() {
     assert_eq!(producers.first_unstable_offset(), Some(Offset(50)));
     let marker = ControlRecord { kind: ControlRecordType::Commit, coordinator_epoch: 4 };
     let (key, value) = marker.encode();
-    let mut builder = BatchBuilder::new(Codec::None).producer(ProducerId(9), ProducerEpoch(0), -1).transactional().control().base_offset(Offset(51));
+    let mut builder = BatchBuilder::new(Codec::None)
+        .producer(ProducerId(9), ProducerEpoch(0), -1)
+        .transactional()
+        .control()
+        .base_offset(Offset(51));
     builder.append(2, Some(&key), Some(&value), &[]);
     let bytes = builder.build();
     producers.apply(&BatchView::parse(&bytes).unwrap().0, Some(marker));

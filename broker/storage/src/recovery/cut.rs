@@ -77,7 +77,9 @@ fn aside_whole(
     for suffix in [names::INDEX, names::TIME_INDEX, names::TXN_INDEX] {
         let path = names::segment_file(dir, base, suffix);
         match args.disk.remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io_at("remove", &path)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io_at("remove", &path)(error));
+            }
             _ => {}
         }
     }

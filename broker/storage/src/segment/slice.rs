@@ -97,7 +97,13 @@ struct Wanted {
 
 impl Segment {
     /// Finds the run of batches that starts with the one containing `from`; see the module.
-    pub fn slice(&self, from: Offset, limit: Offset, max_bytes: u64, min_one: bool) -> Result<Sliced, SliceError> {
+    pub fn slice(
+        &self,
+        from: Offset,
+        limit: Offset,
+        max_bytes: u64,
+        min_one: bool,
+    ) -> Result<Sliced, SliceError> {
         let wanted = Wanted { from, limit, max_bytes, min_one };
         match self.look(|state| state.locate(from)) {
             Located::PastEnd => Ok(Sliced::PastEnd),
@@ -131,7 +137,8 @@ impl Segment {
             return Ok(None);
         }
         let stop = start.saturating_add(wanted.max_bytes);
-        let (known, older) = self.look(|state| (state.boundary(start, stop, wanted.limit), state.index.has_older()));
+        let (known, older) =
+            self.look(|state| (state.boundary(start, stop, wanted.limit), state.index.has_older()));
         if let (None, true) = (known, older) {
             let path = self.path(names::INDEX);
             let Ok(file) = self.open_index(names::INDEX) else { return Ok(None) };
@@ -164,7 +171,10 @@ impl Segment {
         }
         while end - start < wanted.max_bytes {
             match walk.next().map_err(|error| failed(error, &path))? {
-                Some(found) if found.end() - start <= wanted.max_bytes && found.header.last_offset() < wanted.limit => {
+                Some(found)
+                    if found.end() - start <= wanted.max_bytes
+                        && found.header.last_offset() < wanted.limit =>
+                {
                     end = found.end();
                 }
                 _ => break,

@@ -15,16 +15,44 @@ use crate::disk::Entry;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)] // The fields are what the operation is about.
 pub enum Op {
-    Create { dir: u64, name: String, inode: u64 },
-    CreateDir { dir: u64, name: String, inode: u64 },
-    Rename { dir: u64, from: String, to: String },
-    Remove { dir: u64, name: String },
-    SyncDir { inode: u64 },
-    Write { inode: u64, position: u64, bytes: Vec<u8> },
-    Truncate { inode: u64, len_bytes: u64 },
-    SyncFile { inode: u64 },
+    Create {
+        dir: u64,
+        name: String,
+        inode: u64,
+    },
+    CreateDir {
+        dir: u64,
+        name: String,
+        inode: u64,
+    },
+    Rename {
+        dir: u64,
+        from: String,
+        to: String,
+    },
+    Remove {
+        dir: u64,
+        name: String,
+    },
+    SyncDir {
+        inode: u64,
+    },
+    Write {
+        inode: u64,
+        position: u64,
+        bytes: Vec<u8>,
+    },
+    Truncate {
+        inode: u64,
+        len_bytes: u64,
+    },
+    SyncFile {
+        inode: u64,
+    },
     /// Drops what is pending: live bytes stay, durable ones never come.
-    FailedSync { inode: u64 },
+    FailedSync {
+        inode: u64,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -153,7 +181,9 @@ impl State {
         let dir = self.dir_at(self.dir(path)?)?;
         let entry = |(name, inode): (&String, &u64)| match &self.inodes[inode] {
             Inode::Dir(_) => Entry { name: name.clone(), is_dir: true, len_bytes: 0 },
-            Inode::File(file) => Entry { name: name.clone(), is_dir: false, len_bytes: file.live.len() as u64 },
+            Inode::File(file) => {
+                Entry { name: name.clone(), is_dir: false, len_bytes: file.live.len() as u64 }
+            }
         };
         Ok(dir.live.iter().map(entry).collect())
     }
@@ -174,12 +204,16 @@ impl State {
         match op {
             Op::Create { dir, name, inode } => self.create(*dir, name, *inode, Inode::File(File::default())),
             Op::CreateDir { dir, name, inode } => self.create(*dir, name, *inode, Inode::Dir(Dir::default())),
-            Op::Rename { dir, from, to } => self.rename(*dir, Naming::Rename { from: from.clone(), to: to.clone() }),
+            Op::Rename { dir, from, to } => {
+                self.rename(*dir, Naming::Rename { from: from.clone(), to: to.clone() })
+            }
             Op::Remove { dir, name } => self.rename(*dir, Naming::Unlink { name: name.clone() }),
             Op::Write { inode, position, bytes } => {
                 self.change(*inode, Change::Write { position: *position, bytes: bytes.clone() });
             }
-            Op::Truncate { inode, len_bytes } => self.change(*inode, Change::Truncate { len_bytes: *len_bytes }),
+            Op::Truncate { inode, len_bytes } => {
+                self.change(*inode, Change::Truncate { len_bytes: *len_bytes })
+            }
             Op::SyncDir { inode } => {
                 if let Some(Inode::Dir(dir)) = self.inodes.get_mut(inode) {
                     dir.durable = dir.live.clone();
@@ -250,7 +284,9 @@ impl State {
         let mut dirs = vec![(PathBuf::from("/"), ROOT)];
         while let Some((path, inode)) = dirs.pop() {
             match &self.inodes[&inode] {
-                Inode::Dir(dir) => dirs.extend(dir.live.iter().map(|(name, inode)| (path.join(name), *inode))),
+                Inode::Dir(dir) => {
+                    dirs.extend(dir.live.iter().map(|(name, inode)| (path.join(name), *inode)))
+                }
                 Inode::File(file) => files.push((path, file.live.clone())),
             }
         }

@@ -18,7 +18,10 @@ fn what_is_synced_with_its_name_survives_every_cut() {
         write(&disk, "/f", b"SYNCED and more");
         disk.power_cut(seed);
         let content = read_file(&disk, Path::new("/f")).unwrap().unwrap();
-        assert!(content.eq_ignore_ascii_case(&b"synced and more"[..content.len()]), "seed {seed}: {content:?}");
+        assert!(
+            content.eq_ignore_ascii_case(&b"synced and more"[..content.len()]),
+            "seed {seed}: {content:?}"
+        );
         assert!(content.len() >= 6);
     }
 }
@@ -54,7 +57,10 @@ fn a_replaced_file_is_old_or_new_at_every_operation() {
             let replaced = replace_file(&disk, Path::new("/d/f"), b"new, longer");
             disk.power_cut(seed);
             let content = read_file(&disk, Path::new("/d/f")).unwrap().unwrap();
-            assert!(content == b"new, longer" || (content == b"old" && replaced.is_err()), "cut {cut} seed {seed}");
+            assert!(
+                content == b"new, longer" || (content == b"old" && replaced.is_err()),
+                "cut {cut} seed {seed}"
+            );
         }
     }
 }
@@ -98,7 +104,10 @@ fn a_recording_played_again_is_the_same_disk_under_every_seed() {
     disk.recorded().iter().for_each(|op| replay.apply(op));
     assert_eq!(disk.recorded().len() as u64, disk.operations());
     for seed in 0..50 {
-        let twin = SimDisk(Arc::new(Mutex::new(Inner { state: replay.power_cut(seed).0.lock().state.crash(&mut Rng::new(0)), ..Inner::default() })));
+        let twin = SimDisk(Arc::new(Mutex::new(Inner {
+            state: replay.power_cut(seed).0.lock().state.crash(&mut Rng::new(0)),
+            ..Inner::default()
+        })));
         assert_eq!(replay.power_cut(seed).dump(), twin.dump());
     }
 }
