@@ -2,8 +2,22 @@
 //!
 //! `net -> api -> {partition, controller, coordinator} -> replica`, never upward. Only `api/` knows versions
 //! and error codes; only `net/` knows sockets. `server` puts the pieces together, `shutdown` takes them apart.
+//! `cli` is the command line for people; it knows none of the others.
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod api;
+pub mod broker;
+pub mod cli;
 pub mod config;
+pub mod controller;
+pub mod coordinator;
+pub mod identity;
 pub mod lifecycle;
+pub mod logging;
+pub mod metrics;
+pub mod net;
+pub mod partition;
+pub mod server;
+pub mod shutdown;

@@ -76,7 +76,8 @@ async fn answer(
         error_code: error.code(),
         timestamp: found.timestamp,
         offset: found.offset,
-        leader_epoch: found.leader_epoch,
+        // A field of version 4.
+        leader_epoch: if context.api_version >= 4 { found.leader_epoch } else { -1 },
     }
 }
 

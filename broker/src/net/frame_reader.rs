@@ -75,11 +75,6 @@ impl FrameReader {
         }
     }
 
-    /// True in the middle of a request.
-    pub fn has_partial_frame(&self) -> bool {
-        !self.received.is_empty()
-    }
-
     /// The next frame, if it has been received completely.
     pub fn take(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some(total) = self.frame_bytes()? else { return Ok(None) };

@@ -24,7 +24,6 @@ pub const STARVED_AFTER: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct RequestMemory {
     units: Arc<Semaphore>,
-    total_bytes: u64,
 }
 
 /// What one buffer holds of the budget; given back when dropped.
@@ -36,13 +35,10 @@ pub struct Lease {
 impl RequestMemory {
     pub fn new(total_bytes: u64) -> RequestMemory {
         let units = usize::try_from(total_bytes).unwrap_or(usize::MAX) / UNIT_BYTES;
-        RequestMemory { units: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))), total_bytes }
+        RequestMemory { units: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))) }
     }
 
-    pub fn total_bytes(&self) -> u64 {
-        self.total_bytes
-    }
-
+    #[cfg(test)]
     pub fn available_bytes(&self) -> u64 {
         (self.units.available_permits() * UNIT_BYTES) as u64
     }
