@@ -222,6 +222,16 @@ impl MetadataImage {
         }
     }
 
+    /// Resources whose settings differ from an earlier image, those that lost them all included.
+    pub fn configs_since(&self, before: &MetadataImage) -> Vec<ConfigResource> {
+        if Arc::ptr_eq(&self.configs, &before.configs) {
+            return Vec::new();
+        }
+        let changed = self.configs.iter().filter(|(resource, set)| before.configs(resource) != *set);
+        let emptied = before.configs.keys().filter(|resource| !self.configs.contains_key(*resource));
+        changed.map(|(resource, _)| resource).chain(emptied).cloned().collect()
+    }
+
     /// Applies one committed record. Total: a record about something that is gone changes nothing.
     pub fn replay(&mut self, record: &MetadataRecord) {
         match record {

@@ -430,4 +430,13 @@ fn the_difference_of_two_images_is_what_the_publisher_must_do() {
         |topics: &[std::sync::Arc<Topic>]| topics.iter().map(|t| t.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&delta.changed), ["grown", "new"]);
     assert_eq!(names(&delta.removed), ["gone"]);
+    assert_eq!(controller.machine.image().configs_since(&before), []);
+    controller.alter(ConfigResource::topic("kept"), &[("retention.ms", AlterOp::Set, Some("5"))]).unwrap();
+    let configured = controller.machine.image().clone();
+    assert_eq!(configured.configs_since(&before), [ConfigResource::topic("kept")]);
+    assert_eq!(
+        before.configs_since(&configured),
+        [ConfigResource::topic("kept")],
+        "a setting that went, too"
+    );
 }

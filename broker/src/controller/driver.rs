@@ -1,0 +1,148 @@
+//! The one thread that owns the metadata log.
+//!
+//! It takes what waits in the queue, decides about each request, makes all of it durable with one sync (group
+//! commit), publishes the new image, and only then answers. A metadata log that cannot be written ends the process:
+//! with metadata in doubt nothing may be promised, and a restart replays what is on disk.
+//! The wall clock is read here and goes inward as an argument.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use logspine_cluster::metadata::{Input, MetadataImage, Outcome, Reply, Request, RequestError};
+use logspine_protocol::types::BrokerId;
+use logspine_replica::metadata_log::{MetadataLog, MetadataLogError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info};
+
+use super::handle::MetadataHandle;
+use super::producer_ids::ProducerIds;
+use super::publisher::Publisher;
+
+/// Requests that may wait for the driver; whoever comes later waits before the queue.
+const QUEUE_LEN: usize = 1024;
+/// Requests that share one sync.
+const BATCH_LEN: usize = 256;
+
+/// What the driver is told.
+pub enum Command {
+    Propose { request: Request, answer: oneshot::Sender<Result<Outcome, RequestError>> },
+    Stop,
+}
+
+/// The running thread.
+pub struct ControllerThread {
+    commands: mpsc::Sender<Command>,
+    thread: JoinHandle<()>,
+}
+
+impl ControllerThread {
+    /// Lets the driver answer what it has taken, closes the metadata log, and waits for the thread. Blocks.
+    pub fn stop(self) {
+        let _ = self.commands.blocking_send(Command::Stop);
+        if self.thread.join().is_err() {
+            error!("the controller's thread panicked");
+        }
+    }
+}
+
+pub fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Starts the thread over a log whose image is already published.
+pub fn spawn(
+    log: MetadataLog,
+    publisher: Publisher,
+    broker: BrokerId,
+    broker_epoch: i64,
+) -> std::io::Result<(MetadataHandle, ControllerThread)> {
+    let (commands, queue) = mpsc::channel(QUEUE_LEN);
+    let image = Arc::new(ArcSwap::from_pointee(log.image().clone()));
+    let (published, publications) = watch::channel(0);
+    let handle = MetadataHandle {
+        image: Arc::clone(&image),
+        published: publications,
+        commands: commands.clone(),
+        broker,
+        broker_epoch,
+        producer_ids: Arc::new(ProducerIds::default()),
+    };
+    let driver = Driver { log, publisher, image, published, waiting: BTreeMap::new(), next_token: 1 };
+    let thread =
+        std::thread::Builder::new().name("controller".to_owned()).spawn(move || driver.run(queue))?;
+    Ok((handle, ControllerThread { commands, thread }))
+}
+
+struct Driver {
+    log: MetadataLog,
+    publisher: Publisher,
+    image: Arc<ArcSwap<MetadataImage>>,
+    published: watch::Sender<u64>,
+    /// Who waits for the reply with this token. At most `BATCH_LEN`: every round answers all that it took.
+    waiting: BTreeMap<u64, oneshot::Sender<Result<Outcome, RequestError>>>,
+    next_token: u64,
+}
+
+impl Driver {
+    fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        let mut batch = Vec::with_capacity(BATCH_LEN);
+        while queue.blocking_recv_many(&mut batch, BATCH_LEN) > 0 {
+            let stops = batch.iter().any(|command| matches!(command, Command::Stop));
+            self.round(batch.drain(..));
+            if stops {
+                break;
+            }
+        }
+        match self.log.close() {
+            Ok(()) => info!("the metadata log is closed"),
+            Err(error) => error!("the metadata log did not close well: {error}"),
+        }
+    }
+
+    /// Decides, syncs once, publishes, answers.
+    fn round(&mut self, commands: impl Iterator<Item = Command>) {
+        let mut replies = Vec::new();
+        for command in commands {
+            let Command::Propose { request, answer } = command else { continue };
+            let token = self.next_token;
+            self.next_token += 1;
+            self.waiting.insert(token, answer);
+            replies.extend(self.log.submit(now_ms(), Input { token, request }));
+        }
+        match self.log.advance() {
+            Ok(committed) => replies.extend(committed),
+            Err(error) => end_process(&error),
+        }
+        self.publisher.note_recovery_point(self.log.raft().recovery_point());
+        self.publish();
+        replies.into_iter().for_each(|reply| self.answer(reply));
+    }
+
+    fn publish(&mut self) {
+        let before = self.image.load_full();
+        let after = self.log.image();
+        if *before == *after {
+            return;
+        }
+        self.publisher.before_image(&before, after);
+        self.image.store(Arc::new(after.clone()));
+        self.publisher.after_image(&before, after);
+        self.published.send_modify(|count| *count += 1);
+    }
+
+    fn answer(&mut self, reply: Reply) {
+        if let Some(waiting) = self.waiting.remove(&reply.token) {
+            // Nobody listens when the client's connection is gone.
+            let _ = waiting.send(reply.result);
+        }
+    }
+}
+
+fn end_process(reason: &MetadataLogError) -> ! {
+    error!("the metadata log cannot be written, so this broker ends: {reason}");
+    std::process::exit(1)
+}

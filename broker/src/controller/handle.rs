@@ -1,0 +1,74 @@
+//! What the rest of the broker holds of the controller: the image, and a way to ask for changes.
+//!
+//! The image is the committed one, and everything in it that concerns this broker is carried out: a topic that is
+//! seen here has its local partitions open. Reading it takes no lock. The queue to the driver is bounded; whoever
+//! proposes waits for room in it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use logspine_cluster::metadata::{MetadataImage, Outcome, Request, RequestError};
+use logspine_protocol::types::BrokerId;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::driver::Command;
+use super::producer_ids::ProducerIds;
+
+/// Why a change was not made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProposeError {
+    /// The whole request was refused.
+    #[error(transparent)]
+    Refused(#[from] RequestError),
+    /// The broker stops; whether the change was made is not known.
+    #[error("the controller has stopped")]
+    Stopped,
+}
+
+/// Cheap to clone; all clones see the same image.
+#[derive(Clone)]
+pub struct MetadataHandle {
+    pub(super) image: Arc<ArcSwap<MetadataImage>>,
+    pub(super) published: watch::Receiver<u64>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) broker: BrokerId,
+    pub(super) broker_epoch: i64,
+    pub(super) producer_ids: Arc<ProducerIds>,
+}
+
+impl MetadataHandle {
+    /// The committed and published image.
+    pub fn image(&self) -> Arc<MetadataImage> {
+        self.image.load_full()
+    }
+
+    /// Asks for a change; resolves once it is committed and carried out on this broker.
+    pub async fn propose(&self, request: Request) -> Result<Outcome, ProposeError> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Propose { request, answer };
+        self.commands.send(command).await.map_err(|_| ProposeError::Stopped)?;
+        let result = answered.await.map_err(|_| ProposeError::Stopped)?;
+        Ok(result?)
+    }
+
+    /// A receiver that changes with every publication.
+    pub fn publications(&self) -> watch::Receiver<u64> {
+        self.published.clone()
+    }
+
+    /// This broker's id.
+    pub fn broker(&self) -> BrokerId {
+        self.broker
+    }
+
+    /// The epoch of this process's registration.
+    pub fn broker_epoch(&self) -> i64 {
+        self.broker_epoch
+    }
+
+    /// Producer ids that no other producer has.
+    pub fn producer_ids(&self) -> &ProducerIds {
+        &self.producer_ids
+    }
+}

@@ -1,0 +1,111 @@
+//! The controller inside this broker: it owns the metadata log, decides, publishes, and answers.
+//!
+//! `start` replays the log, registers this broker and opens every local partition, then hands the log to one
+//! thread (`driver`). Everybody else holds a `MetadataHandle`: the committed image without a lock, and `propose`,
+//! which returns once the change is durable *and* carried out here. `publisher` carries images out to the local
+//! partitions; `strays` looks for directories that no topic claims; `producer_ids` hands out producer ids.
+//! Kafka: `QuorumController`, `BrokerMetadataPublisher`, `BrokerLifecycleManager`.
+
+mod driver;
+mod handle;
+mod producer_ids;
+mod publisher;
+mod registration;
+mod strays;
+
+use std::sync::Arc;
+
+use logspine_cluster::metadata::{
+    CLUSTER_METADATA_TOPIC_NAME, Input, MetadataImage, Outcome, Request, RequestError, Settings,
+};
+use logspine_cluster::quorum::QuorumConfig;
+use logspine_protocol::types::BrokerId;
+use logspine_replica::metadata_log::{MetadataLog, MetadataLogError};
+use logspine_replica::raft_log::OpenRaftLog;
+use logspine_storage::StorageError;
+use thiserror::Error;
+
+use crate::config::BrokerConfig;
+use crate::identity::{self, Identity};
+use crate::lifecycle::Lifecycle;
+use crate::partition::Registry;
+
+pub use driver::ControllerThread;
+pub use handle::{MetadataHandle, ProposeError};
+pub use producer_ids::ProducerIds;
+
+/// The only partition of `__cluster_metadata`.
+const METADATA_PARTITION: i32 = 0;
+
+/// What the controller is started with.
+pub struct Start {
+    pub config: Arc<BrokerConfig>,
+    pub identity: Identity,
+    pub partitions: Arc<Registry>,
+    pub lifecycle: Arc<Lifecycle>,
+}
+
+/// Why there is no controller, and so no broker.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Log(#[from] MetadataLogError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("this broker cannot be registered: {0}")]
+    Register(RequestError),
+    #[error("the only voter of the metadata quorum did not become its leader")]
+    NotLeader,
+    #[error(
+        "{directory} holds {partitions} partition(s), but its metadata log is empty, so nobody can say whose they \
+         are; restore __cluster_metadata-0 from a copy of the directory, or use an empty directory"
+    )]
+    MetadataMissing { directory: String, partitions: usize },
+    #[error("cannot draw a random id: {0}")]
+    Random(std::io::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Replays, registers, opens the local partitions, and starts the thread. Blocks until all of that is done.
+pub fn start(start: Start) -> Result<(MetadataHandle, ControllerThread), StartError> {
+    let Start { config, identity, partitions, lifecycle } = start;
+    let broker = BrokerId(identity.node_id);
+    let open = OpenRaftLog {
+        disk: Arc::clone(partitions.log_dir().disk()),
+        data_dir: partitions.log_dir().path().to_path_buf(),
+        recovery_point: partitions.recovery_point_at_start(CLUSTER_METADATA_TOPIC_NAME, METADATA_PARTITION),
+        quorum: QuorumConfig::single(identity.node_id),
+        now_ms: driver::now_ms(),
+    };
+    let mut log = MetadataLog::open(open, Settings { file: config.properties.clone() })?;
+    log.advance()?;
+    if !log.is_leader() {
+        return Err(StartError::NotLeader);
+    }
+    strays::check_metadata_is_there(log.image(), partitions.log_dir())?;
+    let broker_epoch = register(&mut log, &config, &identity)?;
+    strays::set_aside(log.image(), partitions.log_dir())?;
+    let publisher = publisher::Publisher::new(broker, &config, partitions);
+    publisher.note_recovery_point(log.raft().recovery_point());
+    publisher.publish_first(log.image(), &lifecycle);
+    driver::spawn(log, publisher, broker, broker_epoch).map_err(StartError::Thread)
+}
+
+/// A request before the driver's thread exists.
+fn register(log: &mut MetadataLog, config: &BrokerConfig, identity: &Identity) -> Result<i64, StartError> {
+    let incarnation_id = identity::random_id().map_err(StartError::Random)?;
+    let request = Request::RegisterBroker(registration::registration(config, identity, incarnation_id));
+    let mut replies = log.submit(driver::now_ms(), Input { token: 0, request });
+    replies.extend(log.advance()?);
+    match replies.pop().map(|reply| reply.result) {
+        Some(Ok(Outcome::BrokerRegistered { epoch })) => Ok(epoch),
+        Some(Err(refusal)) => Err(StartError::Register(refusal)),
+        _ => Err(StartError::NotLeader),
+    }
+}
+
+/// Whether the image was ever written to: an empty one knows no broker.
+fn is_new(image: &MetadataImage) -> bool {
+    image.last_broker_epoch() == 0
+}

@@ -1,0 +1,143 @@
+//! From an image to the partitions of this broker: opens, configures and deletes what changed between two images.
+//!
+//! New and changed partitions are opened before the image is shown to anybody; deleted ones go after it was. A
+//! partition that cannot be opened is offline and hinders no other. Recovery at start runs on a bounded number of
+//! threads (num.recovery.threads.per.data.dir). Kafka: `BrokerMetadataPublisher`, `LogManager.loadLogs`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use logspine_cluster::metadata::configs::{ConfigMap, broker_number};
+use logspine_cluster::metadata::{
+    CLUSTER_METADATA_TOPIC_NAME, ConfigResource, MetadataImage, Partition, ResourceType, Topic,
+};
+use logspine_protocol::types::{BrokerId, Offset, PartitionIndex};
+use logspine_replica::LeaderWord;
+
+use super::METADATA_PARTITION;
+use super::driver::now_ms;
+use crate::config::BrokerConfig;
+use crate::lifecycle::Lifecycle;
+use crate::partition::{PartitionSpec, Registry};
+
+const LAG_TIME_MAX_MS_DEFAULT: i64 = 30_000;
+
+pub struct Publisher {
+    broker: BrokerId,
+    /// The broker's own configuration file: the weakest layer of a topic's settings.
+    file: ConfigMap,
+    partitions: Arc<Registry>,
+    threads: usize,
+}
+
+impl Publisher {
+    pub fn new(broker: BrokerId, config: &BrokerConfig, partitions: Arc<Registry>) -> Self {
+        let threads = config.log_dir.num_recovery_threads;
+        Self { broker, file: config.properties.clone(), partitions, threads }
+    }
+
+    /// The metadata log is durable up to here; the next checkpoint says so.
+    pub fn note_recovery_point(&self, durable_end: Offset) {
+        self.partitions.note_recovery_point(CLUSTER_METADATA_TOPIC_NAME, METADATA_PARTITION, durable_end);
+    }
+
+    /// Opens everything that lives here, and counts it for `/status`.
+    pub fn publish_first(&self, image: &MetadataImage, lifecycle: &Lifecycle) {
+        let specs = self.specs(&MetadataImage::default(), image);
+        lifecycle.recovery_total(u32::try_from(specs.len()).unwrap_or(u32::MAX));
+        self.open(&specs, || lifecycle.recovery_one_done());
+    }
+
+    /// What must be true before `after` is shown: its partitions are open, its settings taken.
+    pub fn before_image(&self, before: &MetadataImage, after: &MetadataImage) {
+        self.open(&self.specs(before, after), || {});
+        for topic in self.reconfigured(before, after) {
+            let config = after.topic_config(&topic.name, self.broker, &self.file);
+            self.partitions.configure_topic(topic.topic_id, &config);
+        }
+    }
+
+    /// What is left to do once nobody can find the old topics any more.
+    pub fn after_image(&self, before: &MetadataImage, after: &MetadataImage) {
+        for topic in after.topics_since(before).removed {
+            self.partitions.delete_topic(topic.topic_id);
+        }
+    }
+
+    /// The partitions that this broker leads and that are new or changed.
+    fn specs(&self, before: &MetadataImage, after: &MetadataImage) -> Vec<PartitionSpec> {
+        let mut specs = Vec::new();
+        for topic in after.topics_since(before).changed {
+            let known = before.topic_by_id(topic.topic_id);
+            let is_known = |index: &PartitionIndex, partition: &Partition| {
+                known.and_then(|topic| topic.partitions.get(index)) == Some(partition)
+            };
+            let changed = topic
+                .partitions
+                .iter()
+                .filter(|(index, partition)| partition.leader == self.broker && !is_known(index, partition));
+            specs.extend(changed.map(|(index, partition)| self.spec(after, &topic, *index, partition)));
+        }
+        specs
+    }
+
+    fn spec(
+        &self,
+        image: &MetadataImage,
+        topic: &Topic,
+        index: PartitionIndex,
+        partition: &Partition,
+    ) -> PartitionSpec {
+        let config = image.topic_config(&topic.name, self.broker, &self.file);
+        let layers = image.broker_layers(self.broker, &self.file);
+        let lag_time_max_ms = broker_number("replica.lag.time.max.ms", &layers);
+        let leader = LeaderWord {
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            replicas: partition.replicas.clone(),
+            isr: partition.isr.clone(),
+            min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+            lag_time_max_ms: lag_time_max_ms.unwrap_or(LAG_TIME_MAX_MS_DEFAULT),
+        };
+        PartitionSpec {
+            topic: Arc::clone(&topic.name),
+            topic_id: topic.topic_id,
+            index: index.0,
+            config,
+            leader,
+        }
+    }
+
+    /// Opens on up to `threads` threads; one by one when there is but one to open.
+    fn open(&self, specs: &[PartitionSpec], opened: impl Fn() + Sync) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some(spec) = specs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                // The registry logs a failure and remembers the partition as offline.
+                let _ = self.partitions.open(now_ms(), spec.clone());
+                opened();
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.threads.min(specs.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+
+    /// Topics that stood in both images and whose settings may have changed.
+    fn reconfigured<'a>(&self, before: &MetadataImage, after: &'a MetadataImage) -> Vec<&'a Arc<Topic>> {
+        let changed = after.configs_since(before);
+        let own = ConfigResource::broker(self.broker);
+        let is_default =
+            |resource: &ConfigResource| *resource == own || *resource == ConfigResource::cluster();
+        if changed.iter().any(is_default) {
+            return after.topics().collect();
+        }
+        let of_topics = changed.iter().filter(|resource| resource.kind == ResourceType::Topic);
+        let names: BTreeSet<&str> = of_topics.map(|resource| resource.name.as_str()).collect();
+        names.into_iter().filter_map(|name| after.topic_by_name(name)).collect()
+    }
+}
