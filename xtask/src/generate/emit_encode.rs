@@ -170,7 +170,7 @@ fn tags(model: &Model, item: &Struct) -> String {
             Presence::When { when, .. }
                 if field.versions.intersect(item.context) != model.flexible.intersect(item.context) =>
             {
-                format!("{when} && ({})", field.differs_from_default())
+                format!("{when} && {}", field.differs_from_default())
             }
             _ => field.differs_from_default(),
         };

@@ -159,7 +159,7 @@ fn default_impl(code: &mut String, model: &Model, item: &Struct) {
 fn into_static(code: &mut String, model: &Model, item: &Struct) {
     let name = &item.name;
     let (from, to) = (named(model, name, "'_"), named(model, name, "'static"));
-    let _ = writeln!(code, "impl IntoStatic for {from} {{ type Static = {to};");
+    let _ = writeln!(code, "impl IntoStatic for {from} {{ type Static = {to};\n");
     if !model.borrows(name) {
         code.push_str("fn into_static(self) -> Self { self } }\n\n");
         return;

@@ -20,6 +20,7 @@ pub struct AddOffsetsToTxnRequest<'a> {
 
 impl IntoStatic for AddOffsetsToTxnRequest<'_> {
     type Static = AddOffsetsToTxnRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         AddOffsetsToTxnRequest {
             transactional_id: self.transactional_id.into_static(),
@@ -81,6 +82,7 @@ pub struct AddOffsetsToTxnResponse {
 
 impl IntoStatic for AddOffsetsToTxnResponse {
     type Static = AddOffsetsToTxnResponse;
+
     fn into_static(self) -> Self {
         self
     }

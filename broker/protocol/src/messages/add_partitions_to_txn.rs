@@ -22,6 +22,7 @@ pub struct AddPartitionsToTxnRequest<'a> {
 
 impl IntoStatic for AddPartitionsToTxnRequest<'_> {
     type Static = AddPartitionsToTxnRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         AddPartitionsToTxnRequest {
             transactions: self.transactions.into_static(),
@@ -131,6 +132,7 @@ pub struct AddPartitionsToTxnTransaction<'a> {
 
 impl IntoStatic for AddPartitionsToTxnTransaction<'_> {
     type Static = AddPartitionsToTxnTransaction<'static>;
+
     fn into_static(self) -> Self::Static {
         AddPartitionsToTxnTransaction {
             transactional_id: self.transactional_id.into_static(),
@@ -177,6 +179,7 @@ pub struct AddPartitionsToTxnTopic<'a> {
 
 impl IntoStatic for AddPartitionsToTxnTopic<'_> {
     type Static = AddPartitionsToTxnTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         AddPartitionsToTxnTopic { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -219,6 +222,7 @@ pub struct AddPartitionsToTxnResponse<'a> {
 
 impl IntoStatic for AddPartitionsToTxnResponse<'_> {
     type Static = AddPartitionsToTxnResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         AddPartitionsToTxnResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -305,6 +309,7 @@ pub struct AddPartitionsToTxnResult<'a> {
 
 impl IntoStatic for AddPartitionsToTxnResult<'_> {
     type Static = AddPartitionsToTxnResult<'static>;
+
     fn into_static(self) -> Self::Static {
         AddPartitionsToTxnResult {
             transactional_id: self.transactional_id.into_static(),
@@ -342,6 +347,7 @@ pub struct AddPartitionsToTxnTopicResult<'a> {
 
 impl IntoStatic for AddPartitionsToTxnTopicResult<'_> {
     type Static = AddPartitionsToTxnTopicResult<'static>;
+
     fn into_static(self) -> Self::Static {
         AddPartitionsToTxnTopicResult {
             name: self.name.into_static(),
@@ -386,6 +392,7 @@ pub struct AddPartitionsToTxnPartitionResult {
 
 impl IntoStatic for AddPartitionsToTxnPartitionResult {
     type Static = AddPartitionsToTxnPartitionResult;
+
     fn into_static(self) -> Self {
         self
     }

@@ -16,6 +16,7 @@ pub struct AlterClientQuotasRequest<'a> {
 
 impl IntoStatic for AlterClientQuotasRequest<'_> {
     type Static = AlterClientQuotasRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterClientQuotasRequest { entries: self.entries.into_static(), validate_only: self.validate_only }
     }
@@ -67,6 +68,7 @@ pub struct EntryData<'a> {
 
 impl IntoStatic for EntryData<'_> {
     type Static = EntryData<'static>;
+
     fn into_static(self) -> Self::Static {
         EntryData { entity: self.entity.into_static(), ops: self.ops.into_static() }
     }
@@ -113,6 +115,7 @@ impl Default for EntityData<'_> {
 
 impl IntoStatic for EntityData<'_> {
     type Static = EntityData<'static>;
+
     fn into_static(self) -> Self::Static {
         EntityData {
             entity_type: self.entity_type.into_static(),
@@ -155,6 +158,7 @@ pub struct OpData<'a> {
 
 impl IntoStatic for OpData<'_> {
     type Static = OpData<'static>;
+
     fn into_static(self) -> Self::Static {
         OpData { key: self.key.into_static(), value: self.value, remove: self.remove }
     }
@@ -194,6 +198,7 @@ pub struct AlterClientQuotasResponse<'a> {
 
 impl IntoStatic for AlterClientQuotasResponse<'_> {
     type Static = AlterClientQuotasResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterClientQuotasResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -256,6 +261,7 @@ impl Default for EntryDataResponse<'_> {
 
 impl IntoStatic for EntryDataResponse<'_> {
     type Static = EntryDataResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         EntryDataResponse {
             error_code: self.error_code,

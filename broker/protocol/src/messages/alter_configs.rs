@@ -16,6 +16,7 @@ pub struct AlterConfigsRequest<'a> {
 
 impl IntoStatic for AlterConfigsRequest<'_> {
     type Static = AlterConfigsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterConfigsRequest { resources: self.resources.into_static(), validate_only: self.validate_only }
     }
@@ -69,6 +70,7 @@ pub struct AlterConfigsResource<'a> {
 
 impl IntoStatic for AlterConfigsResource<'_> {
     type Static = AlterConfigsResource<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterConfigsResource {
             resource_type: self.resource_type,
@@ -121,6 +123,7 @@ impl Default for AlterableConfig<'_> {
 
 impl IntoStatic for AlterableConfig<'_> {
     type Static = AlterableConfig<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterableConfig { name: self.name.into_static(), value: self.value.into_static() }
     }
@@ -159,6 +162,7 @@ pub struct AlterConfigsResponse<'a> {
 
 impl IntoStatic for AlterConfigsResponse<'_> {
     type Static = AlterConfigsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterConfigsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -228,6 +232,7 @@ impl Default for AlterConfigsResourceResponse<'_> {
 
 impl IntoStatic for AlterConfigsResourceResponse<'_> {
     type Static = AlterConfigsResourceResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterConfigsResourceResponse {
             error_code: self.error_code,

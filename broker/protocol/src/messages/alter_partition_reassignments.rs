@@ -29,6 +29,7 @@ impl Default for AlterPartitionReassignmentsRequest<'_> {
 
 impl IntoStatic for AlterPartitionReassignmentsRequest<'_> {
     type Static = AlterPartitionReassignmentsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterPartitionReassignmentsRequest {
             timeout_ms: self.timeout_ms,
@@ -88,6 +89,7 @@ pub struct ReassignableTopic<'a> {
 
 impl IntoStatic for ReassignableTopic<'_> {
     type Static = ReassignableTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         ReassignableTopic { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -122,6 +124,7 @@ pub struct ReassignablePartition {
 
 impl IntoStatic for ReassignablePartition {
     type Static = ReassignablePartition;
+
     fn into_static(self) -> Self {
         self
     }
@@ -173,6 +176,7 @@ impl Default for AlterPartitionReassignmentsResponse<'_> {
 
 impl IntoStatic for AlterPartitionReassignmentsResponse<'_> {
     type Static = AlterPartitionReassignmentsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterPartitionReassignmentsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -232,6 +236,7 @@ pub struct ReassignableTopicResponse<'a> {
 
 impl IntoStatic for ReassignableTopicResponse<'_> {
     type Static = ReassignableTopicResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ReassignableTopicResponse { name: self.name.into_static(), partitions: self.partitions.into_static() }
     }
@@ -278,6 +283,7 @@ impl Default for ReassignablePartitionResponse<'_> {
 
 impl IntoStatic for ReassignablePartitionResponse<'_> {
     type Static = ReassignablePartitionResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ReassignablePartitionResponse {
             partition_index: self.partition_index,

@@ -16,6 +16,7 @@ pub struct AlterUserScramCredentialsRequest<'a> {
 
 impl IntoStatic for AlterUserScramCredentialsRequest<'_> {
     type Static = AlterUserScramCredentialsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterUserScramCredentialsRequest {
             deletions: self.deletions.into_static(),
@@ -64,6 +65,7 @@ pub struct ScramCredentialDeletion<'a> {
 
 impl IntoStatic for ScramCredentialDeletion<'_> {
     type Static = ScramCredentialDeletion<'static>;
+
     fn into_static(self) -> Self::Static {
         ScramCredentialDeletion { name: self.name.into_static(), mechanism: self.mechanism }
     }
@@ -101,6 +103,7 @@ pub struct ScramCredentialUpsertion<'a> {
 
 impl IntoStatic for ScramCredentialUpsertion<'_> {
     type Static = ScramCredentialUpsertion<'static>;
+
     fn into_static(self) -> Self::Static {
         ScramCredentialUpsertion {
             name: self.name.into_static(),
@@ -148,6 +151,7 @@ pub struct AlterUserScramCredentialsResponse<'a> {
 
 impl IntoStatic for AlterUserScramCredentialsResponse<'_> {
     type Static = AlterUserScramCredentialsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterUserScramCredentialsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -208,6 +212,7 @@ impl Default for AlterUserScramCredentialsResult<'_> {
 
 impl IntoStatic for AlterUserScramCredentialsResult<'_> {
     type Static = AlterUserScramCredentialsResult<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterUserScramCredentialsResult {
             user: self.user.into_static(),

@@ -16,6 +16,7 @@ pub struct ApiVersionsRequest<'a> {
 
 impl IntoStatic for ApiVersionsRequest<'_> {
     type Static = ApiVersionsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         ApiVersionsRequest {
             client_software_name: self.client_software_name.into_static(),
@@ -101,6 +102,7 @@ impl Default for ApiVersionsResponse<'_> {
 
 impl IntoStatic for ApiVersionsResponse<'_> {
     type Static = ApiVersionsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ApiVersionsResponse {
             error_code: self.error_code,
@@ -216,6 +218,7 @@ pub struct ApiVersion {
 
 impl IntoStatic for ApiVersion {
     type Static = ApiVersion;
+
     fn into_static(self) -> Self {
         self
     }
@@ -256,6 +259,7 @@ pub struct SupportedFeatureKey<'a> {
 
 impl IntoStatic for SupportedFeatureKey<'_> {
     type Static = SupportedFeatureKey<'static>;
+
     fn into_static(self) -> Self::Static {
         SupportedFeatureKey {
             name: self.name.into_static(),
@@ -294,6 +298,7 @@ pub struct FinalizedFeatureKey<'a> {
 
 impl IntoStatic for FinalizedFeatureKey<'_> {
     type Static = FinalizedFeatureKey<'static>;
+
     fn into_static(self) -> Self::Static {
         FinalizedFeatureKey {
             name: self.name.into_static(),

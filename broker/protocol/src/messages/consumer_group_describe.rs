@@ -17,6 +17,7 @@ pub struct ConsumerGroupDescribeRequest<'a> {
 
 impl IntoStatic for ConsumerGroupDescribeRequest<'_> {
     type Static = ConsumerGroupDescribeRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupDescribeRequest {
             group_ids: self.group_ids.into_static(),
@@ -64,6 +65,7 @@ pub struct ConsumerGroupDescribeResponse<'a> {
 
 impl IntoStatic for ConsumerGroupDescribeResponse<'_> {
     type Static = ConsumerGroupDescribeResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupDescribeResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -142,6 +144,7 @@ impl Default for DescribedGroup<'_> {
 
 impl IntoStatic for DescribedGroup<'_> {
     type Static = DescribedGroup<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribedGroup {
             error_code: self.error_code,
@@ -236,6 +239,7 @@ impl Default for Member<'_> {
 
 impl IntoStatic for Member<'_> {
     type Static = Member<'static>;
+
     fn into_static(self) -> Self::Static {
         Member {
             member_id: self.member_id.into_static(),
@@ -300,6 +304,7 @@ pub struct Assignment<'a> {
 
 impl IntoStatic for Assignment<'_> {
     type Static = Assignment<'static>;
+
     fn into_static(self) -> Self::Static {
         Assignment { topic_partitions: self.topic_partitions.into_static() }
     }
@@ -332,6 +337,7 @@ pub struct TopicPartitions<'a> {
 
 impl IntoStatic for TopicPartitions<'_> {
     type Static = TopicPartitions<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicPartitions {
             topic_id: self.topic_id,

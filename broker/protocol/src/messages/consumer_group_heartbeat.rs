@@ -55,6 +55,7 @@ impl Default for ConsumerGroupHeartbeatRequest<'_> {
 
 impl IntoStatic for ConsumerGroupHeartbeatRequest<'_> {
     type Static = ConsumerGroupHeartbeatRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupHeartbeatRequest {
             group_id: self.group_id.into_static(),
@@ -135,6 +136,7 @@ pub struct TopicPartitions {
 
 impl IntoStatic for TopicPartitions {
     type Static = TopicPartitions;
+
     fn into_static(self) -> Self {
         self
     }
@@ -178,6 +180,7 @@ pub struct ConsumerGroupHeartbeatResponse<'a> {
 
 impl IntoStatic for ConsumerGroupHeartbeatResponse<'_> {
     type Static = ConsumerGroupHeartbeatResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupHeartbeatResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -239,6 +242,7 @@ pub struct Assignment {
 
 impl IntoStatic for Assignment {
     type Static = Assignment;
+
     fn into_static(self) -> Self {
         self
     }

@@ -14,6 +14,7 @@ pub struct CreateAclsRequest<'a> {
 
 impl IntoStatic for CreateAclsRequest<'_> {
     type Static = CreateAclsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         CreateAclsRequest { creations: self.creations.into_static() }
     }
@@ -85,6 +86,7 @@ impl Default for AclCreation<'_> {
 
 impl IntoStatic for AclCreation<'_> {
     type Static = AclCreation<'static>;
+
     fn into_static(self) -> Self::Static {
         AclCreation {
             resource_type: self.resource_type,
@@ -144,6 +146,7 @@ pub struct CreateAclsResponse<'a> {
 
 impl IntoStatic for CreateAclsResponse<'_> {
     type Static = CreateAclsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         CreateAclsResponse { throttle_time_ms: self.throttle_time_ms, results: self.results.into_static() }
     }
@@ -201,6 +204,7 @@ impl Default for AclCreationResult<'_> {
 
 impl IntoStatic for AclCreationResult<'_> {
     type Static = AclCreationResult<'static>;
+
     fn into_static(self) -> Self::Static {
         AclCreationResult { error_code: self.error_code, error_message: self.error_message.into_static() }
     }

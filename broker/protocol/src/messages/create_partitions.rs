@@ -18,6 +18,7 @@ pub struct CreatePartitionsRequest<'a> {
 
 impl IntoStatic for CreatePartitionsRequest<'_> {
     type Static = CreatePartitionsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         CreatePartitionsRequest {
             topics: self.topics.into_static(),
@@ -83,6 +84,7 @@ impl Default for CreatePartitionsTopic<'_> {
 
 impl IntoStatic for CreatePartitionsTopic<'_> {
     type Static = CreatePartitionsTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         CreatePartitionsTopic {
             name: self.name.into_static(),
@@ -127,6 +129,7 @@ pub struct CreatePartitionsAssignment {
 
 impl IntoStatic for CreatePartitionsAssignment {
     type Static = CreatePartitionsAssignment;
+
     fn into_static(self) -> Self {
         self
     }
@@ -164,6 +167,7 @@ pub struct CreatePartitionsResponse<'a> {
 
 impl IntoStatic for CreatePartitionsResponse<'_> {
     type Static = CreatePartitionsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         CreatePartitionsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -220,6 +224,7 @@ pub struct CreatePartitionsTopicResult<'a> {
 
 impl IntoStatic for CreatePartitionsTopicResult<'_> {
     type Static = CreatePartitionsTopicResult<'static>;
+
     fn into_static(self) -> Self::Static {
         CreatePartitionsTopicResult {
             name: self.name.into_static(),

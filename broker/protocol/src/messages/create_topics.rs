@@ -25,6 +25,7 @@ impl Default for CreateTopicsRequest<'_> {
 
 impl IntoStatic for CreateTopicsRequest<'_> {
     type Static = CreateTopicsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         CreateTopicsRequest {
             topics: self.topics.into_static(),
@@ -90,6 +91,7 @@ pub struct CreatableTopic<'a> {
 
 impl IntoStatic for CreatableTopic<'_> {
     type Static = CreatableTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         CreatableTopic {
             name: self.name.into_static(),
@@ -142,6 +144,7 @@ pub struct CreatableReplicaAssignment {
 
 impl IntoStatic for CreatableReplicaAssignment {
     type Static = CreatableReplicaAssignment;
+
     fn into_static(self) -> Self {
         self
     }
@@ -185,6 +188,7 @@ impl Default for CreatableTopicConfig<'_> {
 
 impl IntoStatic for CreatableTopicConfig<'_> {
     type Static = CreatableTopicConfig<'static>;
+
     fn into_static(self) -> Self::Static {
         CreatableTopicConfig { name: self.name.into_static(), value: self.value.into_static() }
     }
@@ -223,6 +227,7 @@ pub struct CreateTopicsResponse<'a> {
 
 impl IntoStatic for CreateTopicsResponse<'_> {
     type Static = CreateTopicsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         CreateTopicsResponse { throttle_time_ms: self.throttle_time_ms, topics: self.topics.into_static() }
     }
@@ -301,6 +306,7 @@ impl Default for CreatableTopicResult<'_> {
 
 impl IntoStatic for CreatableTopicResult<'_> {
     type Static = CreatableTopicResult<'static>;
+
     fn into_static(self) -> Self::Static {
         CreatableTopicResult {
             name: self.name.into_static(),
@@ -404,6 +410,7 @@ impl Default for CreatableTopicConfigs<'_> {
 
 impl IntoStatic for CreatableTopicConfigs<'_> {
     type Static = CreatableTopicConfigs<'static>;
+
     fn into_static(self) -> Self::Static {
         CreatableTopicConfigs {
             name: self.name.into_static(),

@@ -14,6 +14,7 @@ pub struct DeleteAclsRequest<'a> {
 
 impl IntoStatic for DeleteAclsRequest<'_> {
     type Static = DeleteAclsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteAclsRequest { filters: self.filters.into_static() }
     }
@@ -85,6 +86,7 @@ impl Default for DeleteAclsFilter<'_> {
 
 impl IntoStatic for DeleteAclsFilter<'_> {
     type Static = DeleteAclsFilter<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteAclsFilter {
             resource_type_filter: self.resource_type_filter,
@@ -144,6 +146,7 @@ pub struct DeleteAclsResponse<'a> {
 
 impl IntoStatic for DeleteAclsResponse<'_> {
     type Static = DeleteAclsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteAclsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -210,6 +213,7 @@ impl Default for DeleteAclsFilterResult<'_> {
 
 impl IntoStatic for DeleteAclsFilterResult<'_> {
     type Static = DeleteAclsFilterResult<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteAclsFilterResult {
             error_code: self.error_code,
@@ -286,6 +290,7 @@ impl Default for DeleteAclsMatchingAcl<'_> {
 
 impl IntoStatic for DeleteAclsMatchingAcl<'_> {
     type Static = DeleteAclsMatchingAcl<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteAclsMatchingAcl {
             error_code: self.error_code,

@@ -14,6 +14,7 @@ pub struct DeleteGroupsRequest<'a> {
 
 impl IntoStatic for DeleteGroupsRequest<'_> {
     type Static = DeleteGroupsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteGroupsRequest { groups_names: self.groups_names.into_static() }
     }
@@ -62,6 +63,7 @@ pub struct DeleteGroupsResponse<'a> {
 
 impl IntoStatic for DeleteGroupsResponse<'_> {
     type Static = DeleteGroupsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteGroupsResponse { throttle_time_ms: self.throttle_time_ms, results: self.results.into_static() }
     }
@@ -113,6 +115,7 @@ pub struct DeletableGroupResult<'a> {
 
 impl IntoStatic for DeletableGroupResult<'_> {
     type Static = DeletableGroupResult<'static>;
+
     fn into_static(self) -> Self::Static {
         DeletableGroupResult { group_id: self.group_id.into_static(), error_code: self.error_code }
     }

@@ -16,6 +16,7 @@ pub struct DeleteRecordsRequest<'a> {
 
 impl IntoStatic for DeleteRecordsRequest<'_> {
     type Static = DeleteRecordsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteRecordsRequest { topics: self.topics.into_static(), timeout_ms: self.timeout_ms }
     }
@@ -67,6 +68,7 @@ pub struct DeleteRecordsTopic<'a> {
 
 impl IntoStatic for DeleteRecordsTopic<'_> {
     type Static = DeleteRecordsTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteRecordsTopic { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -107,6 +109,7 @@ pub struct DeleteRecordsPartition {
 
 impl IntoStatic for DeleteRecordsPartition {
     type Static = DeleteRecordsPartition;
+
     fn into_static(self) -> Self {
         self
     }
@@ -145,6 +148,7 @@ pub struct DeleteRecordsResponse<'a> {
 
 impl IntoStatic for DeleteRecordsResponse<'_> {
     type Static = DeleteRecordsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteRecordsResponse { throttle_time_ms: self.throttle_time_ms, topics: self.topics.into_static() }
     }
@@ -196,6 +200,7 @@ pub struct DeleteRecordsTopicResult<'a> {
 
 impl IntoStatic for DeleteRecordsTopicResult<'_> {
     type Static = DeleteRecordsTopicResult<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteRecordsTopicResult { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -238,6 +243,7 @@ pub struct DeleteRecordsPartitionResult {
 
 impl IntoStatic for DeleteRecordsPartitionResult {
     type Static = DeleteRecordsPartitionResult;
+
     fn into_static(self) -> Self {
         self
     }

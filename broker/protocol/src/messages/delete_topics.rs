@@ -19,6 +19,7 @@ pub struct DeleteTopicsRequest<'a> {
 
 impl IntoStatic for DeleteTopicsRequest<'_> {
     type Static = DeleteTopicsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteTopicsRequest {
             topics: self.topics.into_static(),
@@ -86,6 +87,7 @@ pub struct DeleteTopicState<'a> {
 
 impl IntoStatic for DeleteTopicState<'_> {
     type Static = DeleteTopicState<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteTopicState { name: self.name.into_static(), topic_id: self.topic_id }
     }
@@ -118,6 +120,7 @@ pub struct DeleteTopicsResponse<'a> {
 
 impl IntoStatic for DeleteTopicsResponse<'_> {
     type Static = DeleteTopicsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DeleteTopicsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -187,6 +190,7 @@ impl Default for DeletableTopicResult<'_> {
 
 impl IntoStatic for DeletableTopicResult<'_> {
     type Static = DeletableTopicResult<'static>;
+
     fn into_static(self) -> Self::Static {
         DeletableTopicResult {
             name: self.name.into_static(),

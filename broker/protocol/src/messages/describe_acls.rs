@@ -40,6 +40,7 @@ impl Default for DescribeAclsRequest<'_> {
 
 impl IntoStatic for DescribeAclsRequest<'_> {
     type Static = DescribeAclsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeAclsRequest {
             resource_type_filter: self.resource_type_filter,
@@ -125,6 +126,7 @@ impl Default for DescribeAclsResponse<'_> {
 
 impl IntoStatic for DescribeAclsResponse<'_> {
     type Static = DescribeAclsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeAclsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -200,6 +202,7 @@ impl Default for DescribeAclsResource<'_> {
 
 impl IntoStatic for DescribeAclsResource<'_> {
     type Static = DescribeAclsResource<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeAclsResource {
             resource_type: self.resource_type,
@@ -253,6 +256,7 @@ pub struct AclDescription<'a> {
 
 impl IntoStatic for AclDescription<'_> {
     type Static = AclDescription<'static>;
+
     fn into_static(self) -> Self::Static {
         AclDescription {
             principal: self.principal.into_static(),

@@ -16,6 +16,7 @@ pub struct DescribeClientQuotasRequest<'a> {
 
 impl IntoStatic for DescribeClientQuotasRequest<'_> {
     type Static = DescribeClientQuotasRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeClientQuotasRequest { components: self.components.into_static(), strict: self.strict }
     }
@@ -75,6 +76,7 @@ impl Default for ComponentData<'_> {
 
 impl IntoStatic for ComponentData<'_> {
     type Static = ComponentData<'static>;
+
     fn into_static(self) -> Self::Static {
         ComponentData {
             entity_type: self.entity_type.into_static(),
@@ -134,6 +136,7 @@ impl Default for DescribeClientQuotasResponse<'_> {
 
 impl IntoStatic for DescribeClientQuotasResponse<'_> {
     type Static = DescribeClientQuotasResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeClientQuotasResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -194,6 +197,7 @@ pub struct EntryData<'a> {
 
 impl IntoStatic for EntryData<'_> {
     type Static = EntryData<'static>;
+
     fn into_static(self) -> Self::Static {
         EntryData { entity: self.entity.into_static(), values: self.values.into_static() }
     }
@@ -240,6 +244,7 @@ impl Default for EntityData<'_> {
 
 impl IntoStatic for EntityData<'_> {
     type Static = EntityData<'static>;
+
     fn into_static(self) -> Self::Static {
         EntityData {
             entity_type: self.entity_type.into_static(),
@@ -280,6 +285,7 @@ pub struct ValueData<'a> {
 
 impl IntoStatic for ValueData<'_> {
     type Static = ValueData<'static>;
+
     fn into_static(self) -> Self::Static {
         ValueData { key: self.key.into_static(), value: self.value }
     }

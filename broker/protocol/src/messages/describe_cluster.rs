@@ -28,6 +28,7 @@ impl Default for DescribeClusterRequest {
 
 impl IntoStatic for DescribeClusterRequest {
     type Static = DescribeClusterRequest;
+
     fn into_static(self) -> Self {
         self
     }
@@ -112,6 +113,7 @@ impl Default for DescribeClusterResponse<'_> {
 
 impl IntoStatic for DescribeClusterResponse<'_> {
     type Static = DescribeClusterResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeClusterResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -188,6 +190,7 @@ pub struct DescribeClusterBroker<'a> {
 
 impl IntoStatic for DescribeClusterBroker<'_> {
     type Static = DescribeClusterBroker<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeClusterBroker {
             broker_id: self.broker_id,

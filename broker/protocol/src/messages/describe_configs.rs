@@ -18,6 +18,7 @@ pub struct DescribeConfigsRequest<'a> {
 
 impl IntoStatic for DescribeConfigsRequest<'_> {
     type Static = DescribeConfigsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeConfigsRequest {
             resources: self.resources.into_static(),
@@ -91,6 +92,7 @@ impl Default for DescribeConfigsResource<'_> {
 
 impl IntoStatic for DescribeConfigsResource<'_> {
     type Static = DescribeConfigsResource<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeConfigsResource {
             resource_type: self.resource_type,
@@ -138,6 +140,7 @@ pub struct DescribeConfigsResponse<'a> {
 
 impl IntoStatic for DescribeConfigsResponse<'_> {
     type Static = DescribeConfigsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeConfigsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -210,6 +213,7 @@ impl Default for DescribeConfigsResult<'_> {
 
 impl IntoStatic for DescribeConfigsResult<'_> {
     type Static = DescribeConfigsResult<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeConfigsResult {
             error_code: self.error_code,
@@ -290,6 +294,7 @@ impl Default for DescribeConfigsResourceResult<'_> {
 
 impl IntoStatic for DescribeConfigsResourceResult<'_> {
     type Static = DescribeConfigsResourceResult<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeConfigsResourceResult {
             name: self.name.into_static(),
@@ -363,6 +368,7 @@ impl Default for DescribeConfigsSynonym<'_> {
 
 impl IntoStatic for DescribeConfigsSynonym<'_> {
     type Static = DescribeConfigsSynonym<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeConfigsSynonym {
             name: self.name.into_static(),

@@ -16,6 +16,7 @@ pub struct DescribeGroupsRequest<'a> {
 
 impl IntoStatic for DescribeGroupsRequest<'_> {
     type Static = DescribeGroupsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeGroupsRequest {
             groups: self.groups.into_static(),
@@ -79,6 +80,7 @@ pub struct DescribeGroupsResponse<'a> {
 
 impl IntoStatic for DescribeGroupsResponse<'_> {
     type Static = DescribeGroupsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeGroupsResponse { throttle_time_ms: self.throttle_time_ms, groups: self.groups.into_static() }
     }
@@ -159,6 +161,7 @@ impl Default for DescribedGroup<'_> {
 
 impl IntoStatic for DescribedGroup<'_> {
     type Static = DescribedGroup<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribedGroup {
             error_code: self.error_code,
@@ -236,6 +239,7 @@ pub struct DescribedGroupMember<'a> {
 
 impl IntoStatic for DescribedGroupMember<'_> {
     type Static = DescribedGroupMember<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribedGroupMember {
             member_id: self.member_id.into_static(),

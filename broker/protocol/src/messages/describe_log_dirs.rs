@@ -20,6 +20,7 @@ impl Default for DescribeLogDirsRequest<'_> {
 
 impl IntoStatic for DescribeLogDirsRequest<'_> {
     type Static = DescribeLogDirsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeLogDirsRequest { topics: self.topics.into_static() }
     }
@@ -68,6 +69,7 @@ pub struct DescribableLogDirTopic<'a> {
 
 impl IntoStatic for DescribableLogDirTopic<'_> {
     type Static = DescribableLogDirTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribableLogDirTopic { topic: self.topic.into_static(), partitions: self.partitions }
     }
@@ -108,6 +110,7 @@ pub struct DescribeLogDirsResponse<'a> {
 
 impl IntoStatic for DescribeLogDirsResponse<'_> {
     type Static = DescribeLogDirsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeLogDirsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -190,6 +193,7 @@ impl Default for DescribeLogDirsResult<'_> {
 
 impl IntoStatic for DescribeLogDirsResult<'_> {
     type Static = DescribeLogDirsResult<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeLogDirsResult {
             error_code: self.error_code,
@@ -251,6 +255,7 @@ pub struct DescribeLogDirsTopic<'a> {
 
 impl IntoStatic for DescribeLogDirsTopic<'_> {
     type Static = DescribeLogDirsTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeLogDirsTopic { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -297,6 +302,7 @@ pub struct DescribeLogDirsPartition {
 
 impl IntoStatic for DescribeLogDirsPartition {
     type Static = DescribeLogDirsPartition;
+
     fn into_static(self) -> Self {
         self
     }

@@ -14,6 +14,7 @@ pub struct DescribeProducersRequest<'a> {
 
 impl IntoStatic for DescribeProducersRequest<'_> {
     type Static = DescribeProducersRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeProducersRequest { topics: self.topics.into_static() }
     }
@@ -55,6 +56,7 @@ pub struct TopicRequest<'a> {
 
 impl IntoStatic for TopicRequest<'_> {
     type Static = TopicRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicRequest { name: self.name.into_static(), partition_indexes: self.partition_indexes }
     }
@@ -87,6 +89,7 @@ pub struct DescribeProducersResponse<'a> {
 
 impl IntoStatic for DescribeProducersResponse<'_> {
     type Static = DescribeProducersResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeProducersResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -135,6 +138,7 @@ pub struct TopicResponse<'a> {
 
 impl IntoStatic for TopicResponse<'_> {
     type Static = TopicResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicResponse { name: self.name.into_static(), partitions: self.partitions.into_static() }
     }
@@ -173,6 +177,7 @@ pub struct PartitionResponse<'a> {
 
 impl IntoStatic for PartitionResponse<'_> {
     type Static = PartitionResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         PartitionResponse {
             partition_index: self.partition_index,
@@ -237,6 +242,7 @@ impl Default for ProducerState {
 
 impl IntoStatic for ProducerState {
     type Static = ProducerState;
+
     fn into_static(self) -> Self {
         self
     }

@@ -15,6 +15,7 @@ pub struct DescribeQuorumRequest<'a> {
 
 impl IntoStatic for DescribeQuorumRequest<'_> {
     type Static = DescribeQuorumRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeQuorumRequest { topics: self.topics.into_static() }
     }
@@ -56,6 +57,7 @@ pub struct TopicData<'a> {
 
 impl IntoStatic for TopicData<'_> {
     type Static = TopicData<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicData { topic_name: self.topic_name.into_static(), partitions: self.partitions }
     }
@@ -88,6 +90,7 @@ pub struct PartitionData {
 
 impl IntoStatic for PartitionData {
     type Static = PartitionData;
+
     fn into_static(self) -> Self {
         self
     }
@@ -133,6 +136,7 @@ impl Default for DescribeQuorumResponse<'_> {
 
 impl IntoStatic for DescribeQuorumResponse<'_> {
     type Static = DescribeQuorumResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeQuorumResponse {
             error_code: self.error_code,
@@ -193,6 +197,7 @@ pub struct TopicDataResponse<'a> {
 
 impl IntoStatic for TopicDataResponse<'_> {
     type Static = TopicDataResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicDataResponse {
             topic_name: self.topic_name.into_static(),
@@ -257,6 +262,7 @@ impl Default for PartitionDataResponse<'_> {
 
 impl IntoStatic for PartitionDataResponse<'_> {
     type Static = PartitionDataResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         PartitionDataResponse {
             partition_index: self.partition_index,
@@ -334,6 +340,7 @@ impl Default for ReplicaState {
 
 impl IntoStatic for ReplicaState {
     type Static = ReplicaState;
+
     fn into_static(self) -> Self {
         self
     }
@@ -382,6 +389,7 @@ pub struct Node<'a> {
 
 impl IntoStatic for Node<'_> {
     type Static = Node<'static>;
+
     fn into_static(self) -> Self::Static {
         Node { node_id: self.node_id, listeners: self.listeners.into_static() }
     }
@@ -416,6 +424,7 @@ pub struct Listener<'a> {
 
 impl IntoStatic for Listener<'_> {
     type Static = Listener<'static>;
+
     fn into_static(self) -> Self::Static {
         Listener { name: self.name.into_static(), host: self.host.into_static(), port: self.port }
     }

@@ -25,6 +25,7 @@ impl Default for DescribeTopicPartitionsRequest<'_> {
 
 impl IntoStatic for DescribeTopicPartitionsRequest<'_> {
     type Static = DescribeTopicPartitionsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeTopicPartitionsRequest {
             topics: self.topics.into_static(),
@@ -74,6 +75,7 @@ pub struct TopicRequest<'a> {
 
 impl IntoStatic for TopicRequest<'_> {
     type Static = TopicRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicRequest { name: self.name.into_static() }
     }
@@ -104,6 +106,7 @@ pub struct Cursor<'a> {
 
 impl IntoStatic for Cursor<'_> {
     type Static = Cursor<'static>;
+
     fn into_static(self) -> Self::Static {
         Cursor { topic_name: self.topic_name.into_static(), partition_index: self.partition_index }
     }
@@ -138,6 +141,7 @@ pub struct DescribeTopicPartitionsResponse<'a> {
 
 impl IntoStatic for DescribeTopicPartitionsResponse<'_> {
     type Static = DescribeTopicPartitionsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeTopicPartitionsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -210,6 +214,7 @@ impl Default for DescribeTopicPartitionsResponseTopic<'_> {
 
 impl IntoStatic for DescribeTopicPartitionsResponseTopic<'_> {
     type Static = DescribeTopicPartitionsResponseTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeTopicPartitionsResponseTopic {
             error_code: self.error_code,
@@ -290,6 +295,7 @@ impl Default for DescribeTopicPartitionsResponsePartition {
 
 impl IntoStatic for DescribeTopicPartitionsResponsePartition {
     type Static = DescribeTopicPartitionsResponsePartition;
+
     fn into_static(self) -> Self {
         self
     }

@@ -14,6 +14,7 @@ pub struct DescribeTransactionsRequest<'a> {
 
 impl IntoStatic for DescribeTransactionsRequest<'_> {
     type Static = DescribeTransactionsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeTransactionsRequest { transactional_ids: self.transactional_ids.into_static() }
     }
@@ -56,6 +57,7 @@ pub struct DescribeTransactionsResponse<'a> {
 
 impl IntoStatic for DescribeTransactionsResponse<'_> {
     type Static = DescribeTransactionsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeTransactionsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -117,6 +119,7 @@ pub struct TransactionState<'a> {
 
 impl IntoStatic for TransactionState<'_> {
     type Static = TransactionState<'static>;
+
     fn into_static(self) -> Self::Static {
         TransactionState {
             error_code: self.error_code,
@@ -173,6 +176,7 @@ pub struct TopicData<'a> {
 
 impl IntoStatic for TopicData<'_> {
     type Static = TopicData<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicData { topic: self.topic.into_static(), partitions: self.partitions }
     }

@@ -20,6 +20,7 @@ impl Default for DescribeUserScramCredentialsRequest<'_> {
 
 impl IntoStatic for DescribeUserScramCredentialsRequest<'_> {
     type Static = DescribeUserScramCredentialsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeUserScramCredentialsRequest { users: self.users.into_static() }
     }
@@ -59,6 +60,7 @@ pub struct UserName<'a> {
 
 impl IntoStatic for UserName<'_> {
     type Static = UserName<'static>;
+
     fn into_static(self) -> Self::Static {
         UserName { name: self.name.into_static() }
     }
@@ -105,6 +107,7 @@ impl Default for DescribeUserScramCredentialsResponse<'_> {
 
 impl IntoStatic for DescribeUserScramCredentialsResponse<'_> {
     type Static = DescribeUserScramCredentialsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeUserScramCredentialsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -174,6 +177,7 @@ impl Default for DescribeUserScramCredentialsResult<'_> {
 
 impl IntoStatic for DescribeUserScramCredentialsResult<'_> {
     type Static = DescribeUserScramCredentialsResult<'static>;
+
     fn into_static(self) -> Self::Static {
         DescribeUserScramCredentialsResult {
             user: self.user.into_static(),
@@ -217,6 +221,7 @@ pub struct CredentialInfo {
 
 impl IntoStatic for CredentialInfo {
     type Static = CredentialInfo;
+
     fn into_static(self) -> Self {
         self
     }

@@ -25,6 +25,7 @@ impl Default for ElectLeadersRequest<'_> {
 
 impl IntoStatic for ElectLeadersRequest<'_> {
     type Static = ElectLeadersRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         ElectLeadersRequest {
             election_type: self.election_type,
@@ -86,6 +87,7 @@ pub struct TopicPartitions<'a> {
 
 impl IntoStatic for TopicPartitions<'_> {
     type Static = TopicPartitions<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicPartitions { topic: self.topic.into_static(), partitions: self.partitions }
     }
@@ -127,6 +129,7 @@ pub struct ElectLeadersResponse<'a> {
 
 impl IntoStatic for ElectLeadersResponse<'_> {
     type Static = ElectLeadersResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ElectLeadersResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -189,6 +192,7 @@ pub struct ReplicaElectionResult<'a> {
 
 impl IntoStatic for ReplicaElectionResult<'_> {
     type Static = ReplicaElectionResult<'static>;
+
     fn into_static(self) -> Self::Static {
         ReplicaElectionResult {
             topic: self.topic.into_static(),
@@ -240,6 +244,7 @@ impl Default for PartitionResult<'_> {
 
 impl IntoStatic for PartitionResult<'_> {
     type Static = PartitionResult<'static>;
+
     fn into_static(self) -> Self::Static {
         PartitionResult {
             partition_id: self.partition_id,

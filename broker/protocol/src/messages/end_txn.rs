@@ -20,6 +20,7 @@ pub struct EndTxnRequest<'a> {
 
 impl IntoStatic for EndTxnRequest<'_> {
     type Static = EndTxnRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         EndTxnRequest {
             transactional_id: self.transactional_id.into_static(),
@@ -91,6 +92,7 @@ impl Default for EndTxnResponse {
 
 impl IntoStatic for EndTxnResponse {
     type Static = EndTxnResponse;
+
     fn into_static(self) -> Self {
         self
     }

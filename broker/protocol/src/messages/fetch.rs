@@ -60,6 +60,7 @@ impl Default for FetchRequest<'_> {
 
 impl IntoStatic for FetchRequest<'_> {
     type Static = FetchRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         FetchRequest {
             cluster_id: self.cluster_id.into_static(),
@@ -150,7 +151,7 @@ impl<'a> Message<'a> for FetchRequest<'a> {
         }
         if flexible {
             let cluster_id = self.cluster_id.is_some();
-            let replica_state = version >= 15 && (self.replica_state != ReplicaState::default());
+            let replica_state = version >= 15 && self.replica_state != ReplicaState::default();
             w.tag_count(&[cluster_id, replica_state]);
             if cluster_id {
                 w.tagged(0, |w| w.nullable_str(true, self.cluster_id.as_deref()))?;
@@ -184,6 +185,7 @@ impl Default for ReplicaState {
 
 impl IntoStatic for ReplicaState {
     type Static = ReplicaState;
+
     fn into_static(self) -> Self {
         self
     }
@@ -217,6 +219,7 @@ pub struct FetchTopic<'a> {
 
 impl IntoStatic for FetchTopic<'_> {
     type Static = FetchTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         FetchTopic { topic: self.topic.into_static(), topic_id: self.topic_id, partitions: self.partitions }
     }
@@ -293,6 +296,7 @@ impl Default for FetchPartition {
 
 impl IntoStatic for FetchPartition {
     type Static = FetchPartition;
+
     fn into_static(self) -> Self {
         self
     }
@@ -341,8 +345,8 @@ impl FetchPartition {
         }
         w.i32(self.partition_max_bytes);
         if flexible {
-            let replica_directory_id = version >= 17 && (!self.replica_directory_id.is_zero());
-            let high_watermark = version >= 18 && (self.high_watermark != 9223372036854775807);
+            let replica_directory_id = version >= 17 && !self.replica_directory_id.is_zero();
+            let high_watermark = version >= 18 && self.high_watermark != 9223372036854775807;
             w.tag_count(&[replica_directory_id, high_watermark]);
             if replica_directory_id {
                 w.tagged(0, |w| {
@@ -374,6 +378,7 @@ pub struct ForgottenTopic<'a> {
 
 impl IntoStatic for ForgottenTopic<'_> {
     type Static = ForgottenTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         ForgottenTopic {
             topic: self.topic.into_static(),
@@ -432,6 +437,7 @@ pub struct FetchResponse<'a> {
 
 impl IntoStatic for FetchResponse<'_> {
     type Static = FetchResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         FetchResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -490,7 +496,7 @@ impl<'a> Message<'a> for FetchResponse<'a> {
             return Err(EncodeError::unsupported("FetchResponse", "NodeEndpoints", version));
         }
         if flexible {
-            let node_endpoints = version >= 16 && (!self.node_endpoints.is_empty());
+            let node_endpoints = version >= 16 && !self.node_endpoints.is_empty();
             w.tag_count(&[node_endpoints]);
             if node_endpoints {
                 w.tagged(0, |w| w.array(true, &self.node_endpoints, |w, value| value.encode(w, version)))?;
@@ -517,6 +523,7 @@ pub struct FetchableTopicResponse<'a> {
 
 impl IntoStatic for FetchableTopicResponse<'_> {
     type Static = FetchableTopicResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         FetchableTopicResponse {
             topic: self.topic.into_static(),
@@ -607,6 +614,7 @@ impl Default for PartitionData<'_> {
 
 impl IntoStatic for PartitionData<'_> {
     type Static = PartitionData<'static>;
+
     fn into_static(self) -> Self::Static {
         PartitionData {
             partition_index: self.partition_index,
@@ -719,6 +727,7 @@ impl Default for EpochEndOffset {
 
 impl IntoStatic for EpochEndOffset {
     type Static = EpochEndOffset;
+
     fn into_static(self) -> Self {
         self
     }
@@ -756,6 +765,7 @@ impl Default for LeaderIdAndEpoch {
 
 impl IntoStatic for LeaderIdAndEpoch {
     type Static = LeaderIdAndEpoch;
+
     fn into_static(self) -> Self {
         self
     }
@@ -794,6 +804,7 @@ impl Default for SnapshotId {
 
 impl IntoStatic for SnapshotId {
     type Static = SnapshotId;
+
     fn into_static(self) -> Self {
         self
     }
@@ -825,6 +836,7 @@ pub struct AbortedTransaction {
 
 impl IntoStatic for AbortedTransaction {
     type Static = AbortedTransaction;
+
     fn into_static(self) -> Self {
         self
     }
@@ -867,6 +879,7 @@ pub struct NodeEndpoint<'a> {
 
 impl IntoStatic for NodeEndpoint<'_> {
     type Static = NodeEndpoint<'static>;
+
     fn into_static(self) -> Self::Static {
         NodeEndpoint {
             node_id: self.node_id,

@@ -18,6 +18,7 @@ pub struct FindCoordinatorRequest<'a> {
 
 impl IntoStatic for FindCoordinatorRequest<'_> {
     type Static = FindCoordinatorRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         FindCoordinatorRequest {
             key: self.key.into_static(),
@@ -112,6 +113,7 @@ impl Default for FindCoordinatorResponse<'_> {
 
 impl IntoStatic for FindCoordinatorResponse<'_> {
     type Static = FindCoordinatorResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         FindCoordinatorResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -234,6 +236,7 @@ impl Default for Coordinator<'_> {
 
 impl IntoStatic for Coordinator<'_> {
     type Static = Coordinator<'static>;
+
     fn into_static(self) -> Self::Static {
         Coordinator {
             key: self.key.into_static(),

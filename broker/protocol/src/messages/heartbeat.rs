@@ -20,6 +20,7 @@ pub struct HeartbeatRequest<'a> {
 
 impl IntoStatic for HeartbeatRequest<'_> {
     type Static = HeartbeatRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         HeartbeatRequest {
             group_id: self.group_id.into_static(),
@@ -85,6 +86,7 @@ pub struct HeartbeatResponse {
 
 impl IntoStatic for HeartbeatResponse {
     type Static = HeartbeatResponse;
+
     fn into_static(self) -> Self {
         self
     }

@@ -16,6 +16,7 @@ pub struct IncrementalAlterConfigsRequest<'a> {
 
 impl IntoStatic for IncrementalAlterConfigsRequest<'_> {
     type Static = IncrementalAlterConfigsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         IncrementalAlterConfigsRequest {
             resources: self.resources.into_static(),
@@ -72,6 +73,7 @@ pub struct AlterConfigsResource<'a> {
 
 impl IntoStatic for AlterConfigsResource<'_> {
     type Static = AlterConfigsResource<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterConfigsResource {
             resource_type: self.resource_type,
@@ -126,6 +128,7 @@ impl Default for AlterableConfig<'_> {
 
 impl IntoStatic for AlterableConfig<'_> {
     type Static = AlterableConfig<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterableConfig {
             name: self.name.into_static(),
@@ -170,6 +173,7 @@ pub struct IncrementalAlterConfigsResponse<'a> {
 
 impl IntoStatic for IncrementalAlterConfigsResponse<'_> {
     type Static = IncrementalAlterConfigsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         IncrementalAlterConfigsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -239,6 +243,7 @@ impl Default for AlterConfigsResourceResponse<'_> {
 
 impl IntoStatic for AlterConfigsResourceResponse<'_> {
     type Static = AlterConfigsResourceResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         AlterConfigsResourceResponse {
             error_code: self.error_code,

@@ -40,6 +40,7 @@ impl Default for InitProducerIdRequest<'_> {
 
 impl IntoStatic for InitProducerIdRequest<'_> {
     type Static = InitProducerIdRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         InitProducerIdRequest {
             transactional_id: self.transactional_id.into_static(),
@@ -146,6 +147,7 @@ impl Default for InitProducerIdResponse {
 
 impl IntoStatic for InitProducerIdResponse {
     type Static = InitProducerIdResponse;
+
     fn into_static(self) -> Self {
         self
     }

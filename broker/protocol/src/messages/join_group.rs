@@ -45,6 +45,7 @@ impl Default for JoinGroupRequest<'_> {
 
 impl IntoStatic for JoinGroupRequest<'_> {
     type Static = JoinGroupRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         JoinGroupRequest {
             group_id: self.group_id.into_static(),
@@ -125,6 +126,7 @@ pub struct JoinGroupRequestProtocol<'a> {
 
 impl IntoStatic for JoinGroupRequestProtocol<'_> {
     type Static = JoinGroupRequestProtocol<'static>;
+
     fn into_static(self) -> Self::Static {
         JoinGroupRequestProtocol { name: self.name.into_static(), metadata: self.metadata.into_static() }
     }
@@ -193,6 +195,7 @@ impl Default for JoinGroupResponse<'_> {
 
 impl IntoStatic for JoinGroupResponse<'_> {
     type Static = JoinGroupResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         JoinGroupResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -289,6 +292,7 @@ pub struct JoinGroupResponseMember<'a> {
 
 impl IntoStatic for JoinGroupResponseMember<'_> {
     type Static = JoinGroupResponseMember<'static>;
+
     fn into_static(self) -> Self::Static {
         JoinGroupResponseMember {
             member_id: self.member_id.into_static(),

@@ -18,6 +18,7 @@ pub struct LeaveGroupRequest<'a> {
 
 impl IntoStatic for LeaveGroupRequest<'_> {
     type Static = LeaveGroupRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         LeaveGroupRequest {
             group_id: self.group_id.into_static(),
@@ -89,6 +90,7 @@ pub struct MemberIdentity<'a> {
 
 impl IntoStatic for MemberIdentity<'_> {
     type Static = MemberIdentity<'static>;
+
     fn into_static(self) -> Self::Static {
         MemberIdentity {
             member_id: self.member_id.into_static(),
@@ -140,6 +142,7 @@ pub struct LeaveGroupResponse<'a> {
 
 impl IntoStatic for LeaveGroupResponse<'_> {
     type Static = LeaveGroupResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         LeaveGroupResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -219,6 +222,7 @@ impl Default for MemberResponse<'_> {
 
 impl IntoStatic for MemberResponse<'_> {
     type Static = MemberResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         MemberResponse {
             member_id: self.member_id.into_static(),

@@ -16,6 +16,7 @@ pub struct ListGroupsRequest<'a> {
 
 impl IntoStatic for ListGroupsRequest<'_> {
     type Static = ListGroupsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         ListGroupsRequest {
             states_filter: self.states_filter.into_static(),
@@ -81,6 +82,7 @@ pub struct ListGroupsResponse<'a> {
 
 impl IntoStatic for ListGroupsResponse<'_> {
     type Static = ListGroupsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ListGroupsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -144,6 +146,7 @@ pub struct ListedGroup<'a> {
 
 impl IntoStatic for ListedGroup<'_> {
     type Static = ListedGroup<'static>;
+
     fn into_static(self) -> Self::Static {
         ListedGroup {
             group_id: self.group_id.into_static(),

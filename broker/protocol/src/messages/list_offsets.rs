@@ -25,6 +25,7 @@ pub struct ListOffsetsRequest<'a> {
 
 impl IntoStatic for ListOffsetsRequest<'_> {
     type Static = ListOffsetsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         ListOffsetsRequest {
             replica_id: self.replica_id,
@@ -91,6 +92,7 @@ pub struct ListOffsetsTopic<'a> {
 
 impl IntoStatic for ListOffsetsTopic<'_> {
     type Static = ListOffsetsTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         ListOffsetsTopic { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -139,6 +141,7 @@ impl Default for ListOffsetsPartition {
 
 impl IntoStatic for ListOffsetsPartition {
     type Static = ListOffsetsPartition;
+
     fn into_static(self) -> Self {
         self
     }
@@ -184,6 +187,7 @@ pub struct ListOffsetsResponse<'a> {
 
 impl IntoStatic for ListOffsetsResponse<'_> {
     type Static = ListOffsetsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ListOffsetsResponse { throttle_time_ms: self.throttle_time_ms, topics: self.topics.into_static() }
     }
@@ -237,6 +241,7 @@ pub struct ListOffsetsTopicResponse<'a> {
 
 impl IntoStatic for ListOffsetsTopicResponse<'_> {
     type Static = ListOffsetsTopicResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ListOffsetsTopicResponse { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -295,6 +300,7 @@ impl Default for ListOffsetsPartitionResponse {
 
 impl IntoStatic for ListOffsetsPartitionResponse {
     type Static = ListOffsetsPartitionResponse;
+
     fn into_static(self) -> Self {
         self
     }

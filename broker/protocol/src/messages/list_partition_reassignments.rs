@@ -22,6 +22,7 @@ impl Default for ListPartitionReassignmentsRequest<'_> {
 
 impl IntoStatic for ListPartitionReassignmentsRequest<'_> {
     type Static = ListPartitionReassignmentsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         ListPartitionReassignmentsRequest { timeout_ms: self.timeout_ms, topics: self.topics.into_static() }
     }
@@ -67,6 +68,7 @@ pub struct ListPartitionReassignmentsTopics<'a> {
 
 impl IntoStatic for ListPartitionReassignmentsTopics<'_> {
     type Static = ListPartitionReassignmentsTopics<'static>;
+
     fn into_static(self) -> Self::Static {
         ListPartitionReassignmentsTopics {
             name: self.name.into_static(),
@@ -117,6 +119,7 @@ impl Default for ListPartitionReassignmentsResponse<'_> {
 
 impl IntoStatic for ListPartitionReassignmentsResponse<'_> {
     type Static = ListPartitionReassignmentsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ListPartitionReassignmentsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -171,6 +174,7 @@ pub struct OngoingTopicReassignment<'a> {
 
 impl IntoStatic for OngoingTopicReassignment<'_> {
     type Static = OngoingTopicReassignment<'static>;
+
     fn into_static(self) -> Self::Static {
         OngoingTopicReassignment { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -209,6 +213,7 @@ pub struct OngoingPartitionReassignment {
 
 impl IntoStatic for OngoingPartitionReassignment {
     type Static = OngoingPartitionReassignment;
+
     fn into_static(self) -> Self {
         self
     }

@@ -36,6 +36,7 @@ impl Default for ListTransactionsRequest<'_> {
 
 impl IntoStatic for ListTransactionsRequest<'_> {
     type Static = ListTransactionsRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         ListTransactionsRequest {
             state_filters: self.state_filters.into_static(),
@@ -107,6 +108,7 @@ pub struct ListTransactionsResponse<'a> {
 
 impl IntoStatic for ListTransactionsResponse<'_> {
     type Static = ListTransactionsResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ListTransactionsResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -163,6 +165,7 @@ pub struct TransactionState<'a> {
 
 impl IntoStatic for TransactionState<'_> {
     type Static = TransactionState<'static>;
+
     fn into_static(self) -> Self::Static {
         TransactionState {
             transactional_id: self.transactional_id.into_static(),

@@ -33,6 +33,7 @@ impl Default for MetadataRequest<'_> {
 
 impl IntoStatic for MetadataRequest<'_> {
     type Static = MetadataRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         MetadataRequest {
             topics: self.topics.into_static(),
@@ -135,6 +136,7 @@ impl Default for MetadataRequestTopic<'_> {
 
 impl IntoStatic for MetadataRequestTopic<'_> {
     type Static = MetadataRequestTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         MetadataRequestTopic { topic_id: self.topic_id, name: self.name.into_static() }
     }
@@ -209,6 +211,7 @@ impl Default for MetadataResponse<'_> {
 
 impl IntoStatic for MetadataResponse<'_> {
     type Static = MetadataResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         MetadataResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -294,6 +297,7 @@ pub struct MetadataResponseBroker<'a> {
 
 impl IntoStatic for MetadataResponseBroker<'_> {
     type Static = MetadataResponseBroker<'static>;
+
     fn into_static(self) -> Self::Static {
         MetadataResponseBroker {
             node_id: self.node_id,
@@ -368,6 +372,7 @@ impl Default for MetadataResponseTopic<'_> {
 
 impl IntoStatic for MetadataResponseTopic<'_> {
     type Static = MetadataResponseTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         MetadataResponseTopic {
             error_code: self.error_code,
@@ -466,6 +471,7 @@ impl Default for MetadataResponsePartition {
 
 impl IntoStatic for MetadataResponsePartition {
     type Static = MetadataResponsePartition;
+
     fn into_static(self) -> Self {
         self
     }

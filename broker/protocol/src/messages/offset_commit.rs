@@ -39,6 +39,7 @@ impl Default for OffsetCommitRequest<'_> {
 
 impl IntoStatic for OffsetCommitRequest<'_> {
     type Static = OffsetCommitRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetCommitRequest {
             group_id: self.group_id.into_static(),
@@ -113,6 +114,7 @@ pub struct OffsetCommitRequestTopic<'a> {
 
 impl IntoStatic for OffsetCommitRequestTopic<'_> {
     type Static = OffsetCommitRequestTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetCommitRequestTopic {
             name: self.name.into_static(),
@@ -178,6 +180,7 @@ impl Default for OffsetCommitRequestPartition<'_> {
 
 impl IntoStatic for OffsetCommitRequestPartition<'_> {
     type Static = OffsetCommitRequestPartition<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetCommitRequestPartition {
             partition_index: self.partition_index,
@@ -230,6 +233,7 @@ pub struct OffsetCommitResponse<'a> {
 
 impl IntoStatic for OffsetCommitResponse<'_> {
     type Static = OffsetCommitResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetCommitResponse { throttle_time_ms: self.throttle_time_ms, topics: self.topics.into_static() }
     }
@@ -285,6 +289,7 @@ pub struct OffsetCommitResponseTopic<'a> {
 
 impl IntoStatic for OffsetCommitResponseTopic<'_> {
     type Static = OffsetCommitResponseTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetCommitResponseTopic {
             name: self.name.into_static(),
@@ -335,6 +340,7 @@ pub struct OffsetCommitResponsePartition {
 
 impl IntoStatic for OffsetCommitResponsePartition {
     type Static = OffsetCommitResponsePartition;
+
     fn into_static(self) -> Self {
         self
     }

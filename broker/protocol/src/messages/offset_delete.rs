@@ -16,6 +16,7 @@ pub struct OffsetDeleteRequest<'a> {
 
 impl IntoStatic for OffsetDeleteRequest<'_> {
     type Static = OffsetDeleteRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetDeleteRequest { group_id: self.group_id.into_static(), topics: self.topics.into_static() }
     }
@@ -58,6 +59,7 @@ pub struct OffsetDeleteRequestTopic<'a> {
 
 impl IntoStatic for OffsetDeleteRequestTopic<'_> {
     type Static = OffsetDeleteRequestTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetDeleteRequestTopic { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -87,6 +89,7 @@ pub struct OffsetDeleteRequestPartition {
 
 impl IntoStatic for OffsetDeleteRequestPartition {
     type Static = OffsetDeleteRequestPartition;
+
     fn into_static(self) -> Self {
         self
     }
@@ -117,6 +120,7 @@ pub struct OffsetDeleteResponse<'a> {
 
 impl IntoStatic for OffsetDeleteResponse<'_> {
     type Static = OffsetDeleteResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetDeleteResponse {
             error_code: self.error_code,
@@ -165,6 +169,7 @@ pub struct OffsetDeleteResponseTopic<'a> {
 
 impl IntoStatic for OffsetDeleteResponseTopic<'_> {
     type Static = OffsetDeleteResponseTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetDeleteResponseTopic { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -196,6 +201,7 @@ pub struct OffsetDeleteResponsePartition {
 
 impl IntoStatic for OffsetDeleteResponsePartition {
     type Static = OffsetDeleteResponsePartition;
+
     fn into_static(self) -> Self {
         self
     }

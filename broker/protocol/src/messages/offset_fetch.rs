@@ -33,6 +33,7 @@ impl Default for OffsetFetchRequest<'_> {
 
 impl IntoStatic for OffsetFetchRequest<'_> {
     type Static = OffsetFetchRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetFetchRequest {
             group_id: self.group_id.into_static(),
@@ -133,6 +134,7 @@ pub struct OffsetFetchRequestTopic<'a> {
 
 impl IntoStatic for OffsetFetchRequestTopic<'_> {
     type Static = OffsetFetchRequestTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetFetchRequestTopic { name: self.name.into_static(), partition_indexes: self.partition_indexes }
     }
@@ -185,6 +187,7 @@ impl Default for OffsetFetchRequestGroup<'_> {
 
 impl IntoStatic for OffsetFetchRequestGroup<'_> {
     type Static = OffsetFetchRequestGroup<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetFetchRequestGroup {
             group_id: self.group_id.into_static(),
@@ -234,6 +237,7 @@ pub struct OffsetFetchRequestTopics<'a> {
 
 impl IntoStatic for OffsetFetchRequestTopics<'_> {
     type Static = OffsetFetchRequestTopics<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetFetchRequestTopics {
             name: self.name.into_static(),
@@ -283,6 +287,7 @@ pub struct OffsetFetchResponse<'a> {
 
 impl IntoStatic for OffsetFetchResponse<'_> {
     type Static = OffsetFetchResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetFetchResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -363,6 +368,7 @@ pub struct OffsetFetchResponseTopic<'a> {
 
 impl IntoStatic for OffsetFetchResponseTopic<'_> {
     type Static = OffsetFetchResponseTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetFetchResponseTopic { name: self.name.into_static(), partitions: self.partitions.into_static() }
     }
@@ -421,6 +427,7 @@ impl Default for OffsetFetchResponsePartition<'_> {
 
 impl IntoStatic for OffsetFetchResponsePartition<'_> {
     type Static = OffsetFetchResponsePartition<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetFetchResponsePartition {
             partition_index: self.partition_index,
@@ -477,6 +484,7 @@ pub struct OffsetFetchResponseGroup<'a> {
 
 impl IntoStatic for OffsetFetchResponseGroup<'_> {
     type Static = OffsetFetchResponseGroup<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetFetchResponseGroup {
             group_id: self.group_id.into_static(),
@@ -519,6 +527,7 @@ pub struct OffsetFetchResponseTopics<'a> {
 
 impl IntoStatic for OffsetFetchResponseTopics<'_> {
     type Static = OffsetFetchResponseTopics<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetFetchResponseTopics {
             name: self.name.into_static(),
@@ -581,6 +590,7 @@ impl Default for OffsetFetchResponsePartitions<'_> {
 
 impl IntoStatic for OffsetFetchResponsePartitions<'_> {
     type Static = OffsetFetchResponsePartitions<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetFetchResponsePartitions {
             partition_index: self.partition_index,

@@ -22,6 +22,7 @@ impl Default for OffsetForLeaderEpochRequest<'_> {
 
 impl IntoStatic for OffsetForLeaderEpochRequest<'_> {
     type Static = OffsetForLeaderEpochRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetForLeaderEpochRequest { replica_id: self.replica_id, topics: self.topics.into_static() }
     }
@@ -75,6 +76,7 @@ pub struct OffsetForLeaderTopic<'a> {
 
 impl IntoStatic for OffsetForLeaderTopic<'_> {
     type Static = OffsetForLeaderTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetForLeaderTopic { topic: self.topic.into_static(), partitions: self.partitions }
     }
@@ -125,6 +127,7 @@ impl Default for OffsetForLeaderPartition {
 
 impl IntoStatic for OffsetForLeaderPartition {
     type Static = OffsetForLeaderPartition;
+
     fn into_static(self) -> Self {
         self
     }
@@ -164,6 +167,7 @@ pub struct OffsetForLeaderEpochResponse<'a> {
 
 impl IntoStatic for OffsetForLeaderEpochResponse<'_> {
     type Static = OffsetForLeaderEpochResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetForLeaderEpochResponse {
             throttle_time_ms: self.throttle_time_ms,
@@ -218,6 +222,7 @@ pub struct OffsetForLeaderTopicResult<'a> {
 
 impl IntoStatic for OffsetForLeaderTopicResult<'_> {
     type Static = OffsetForLeaderTopicResult<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetForLeaderTopicResult { topic: self.topic.into_static(), partitions: self.partitions }
     }
@@ -268,6 +273,7 @@ impl Default for EpochEndOffset {
 
 impl IntoStatic for EpochEndOffset {
     type Static = EpochEndOffset;
+
     fn into_static(self) -> Self {
         self
     }

@@ -23,6 +23,7 @@ pub struct ProduceRequest<'a> {
 
 impl IntoStatic for ProduceRequest<'_> {
     type Static = ProduceRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         ProduceRequest {
             transactional_id: self.transactional_id.into_static(),
@@ -85,6 +86,7 @@ pub struct TopicProduceData<'a> {
 
 impl IntoStatic for TopicProduceData<'_> {
     type Static = TopicProduceData<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicProduceData {
             name: self.name.into_static(),
@@ -135,6 +137,7 @@ pub struct PartitionProduceData<'a> {
 
 impl IntoStatic for PartitionProduceData<'_> {
     type Static = PartitionProduceData<'static>;
+
     fn into_static(self) -> Self::Static {
         PartitionProduceData { index: self.index, records: self.records.into_static() }
     }
@@ -176,6 +179,7 @@ pub struct ProduceResponse<'a> {
 
 impl IntoStatic for ProduceResponse<'_> {
     type Static = ProduceResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         ProduceResponse {
             responses: self.responses.into_static(),
@@ -222,7 +226,7 @@ impl<'a> Message<'a> for ProduceResponse<'a> {
             return Err(EncodeError::unsupported("ProduceResponse", "NodeEndpoints", version));
         }
         if flexible {
-            let node_endpoints = version >= 10 && (!self.node_endpoints.is_empty());
+            let node_endpoints = version >= 10 && !self.node_endpoints.is_empty();
             w.tag_count(&[node_endpoints]);
             if node_endpoints {
                 w.tagged(0, |w| w.array(true, &self.node_endpoints, |w, value| value.encode(w, version)))?;
@@ -249,6 +253,7 @@ pub struct TopicProduceResponse<'a> {
 
 impl IntoStatic for TopicProduceResponse<'_> {
     type Static = TopicProduceResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicProduceResponse {
             name: self.name.into_static(),
@@ -329,6 +334,7 @@ impl Default for PartitionProduceResponse<'_> {
 
 impl IntoStatic for PartitionProduceResponse<'_> {
     type Static = PartitionProduceResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         PartitionProduceResponse {
             index: self.index,
@@ -391,7 +397,7 @@ impl<'a> PartitionProduceResponse<'a> {
             return Err(EncodeError::unsupported("PartitionProduceResponse", "CurrentLeader", version));
         }
         if flexible {
-            let current_leader = version >= 10 && (self.current_leader != LeaderIdAndEpoch::default());
+            let current_leader = version >= 10 && self.current_leader != LeaderIdAndEpoch::default();
             w.tag_count(&[current_leader]);
             if current_leader {
                 w.tagged(0, |w| self.current_leader.encode(w, version))?;
@@ -412,6 +418,7 @@ pub struct BatchIndexAndErrorMessage<'a> {
 
 impl IntoStatic for BatchIndexAndErrorMessage<'_> {
     type Static = BatchIndexAndErrorMessage<'static>;
+
     fn into_static(self) -> Self::Static {
         BatchIndexAndErrorMessage {
             batch_index: self.batch_index,
@@ -458,6 +465,7 @@ impl Default for LeaderIdAndEpoch {
 
 impl IntoStatic for LeaderIdAndEpoch {
     type Static = LeaderIdAndEpoch;
+
     fn into_static(self) -> Self {
         self
     }
@@ -494,6 +502,7 @@ pub struct NodeEndpoint<'a> {
 
 impl IntoStatic for NodeEndpoint<'_> {
     type Static = NodeEndpoint<'static>;
+
     fn into_static(self) -> Self::Static {
         NodeEndpoint {
             node_id: self.node_id,

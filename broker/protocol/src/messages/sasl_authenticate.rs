@@ -14,6 +14,7 @@ pub struct SaslAuthenticateRequest<'a> {
 
 impl IntoStatic for SaslAuthenticateRequest<'_> {
     type Static = SaslAuthenticateRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         SaslAuthenticateRequest { auth_bytes: self.auth_bytes.into_static() }
     }
@@ -77,6 +78,7 @@ impl Default for SaslAuthenticateResponse<'_> {
 
 impl IntoStatic for SaslAuthenticateResponse<'_> {
     type Static = SaslAuthenticateResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         SaslAuthenticateResponse {
             error_code: self.error_code,

@@ -14,6 +14,7 @@ pub struct SaslHandshakeRequest<'a> {
 
 impl IntoStatic for SaslHandshakeRequest<'_> {
     type Static = SaslHandshakeRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         SaslHandshakeRequest { mechanism: self.mechanism.into_static() }
     }
@@ -52,6 +53,7 @@ pub struct SaslHandshakeResponse<'a> {
 
 impl IntoStatic for SaslHandshakeResponse<'_> {
     type Static = SaslHandshakeResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         SaslHandshakeResponse { error_code: self.error_code, mechanisms: self.mechanisms.into_static() }
     }

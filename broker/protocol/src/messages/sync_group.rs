@@ -26,6 +26,7 @@ pub struct SyncGroupRequest<'a> {
 
 impl IntoStatic for SyncGroupRequest<'_> {
     type Static = SyncGroupRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         SyncGroupRequest {
             group_id: self.group_id.into_static(),
@@ -103,6 +104,7 @@ pub struct SyncGroupRequestAssignment<'a> {
 
 impl IntoStatic for SyncGroupRequestAssignment<'_> {
     type Static = SyncGroupRequestAssignment<'static>;
+
     fn into_static(self) -> Self::Static {
         SyncGroupRequestAssignment {
             member_id: self.member_id.into_static(),
@@ -150,6 +152,7 @@ pub struct SyncGroupResponse<'a> {
 
 impl IntoStatic for SyncGroupResponse<'_> {
     type Static = SyncGroupResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         SyncGroupResponse {
             throttle_time_ms: self.throttle_time_ms,

@@ -43,6 +43,7 @@ impl Default for TxnOffsetCommitRequest<'_> {
 
 impl IntoStatic for TxnOffsetCommitRequest<'_> {
     type Static = TxnOffsetCommitRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         TxnOffsetCommitRequest {
             transactional_id: self.transactional_id.into_static(),
@@ -127,6 +128,7 @@ pub struct TxnOffsetCommitRequestTopic<'a> {
 
 impl IntoStatic for TxnOffsetCommitRequestTopic<'_> {
     type Static = TxnOffsetCommitRequestTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         TxnOffsetCommitRequestTopic {
             name: self.name.into_static(),
@@ -185,6 +187,7 @@ impl Default for TxnOffsetCommitRequestPartition<'_> {
 
 impl IntoStatic for TxnOffsetCommitRequestPartition<'_> {
     type Static = TxnOffsetCommitRequestPartition<'static>;
+
     fn into_static(self) -> Self::Static {
         TxnOffsetCommitRequestPartition {
             partition_index: self.partition_index,
@@ -237,6 +240,7 @@ pub struct TxnOffsetCommitResponse<'a> {
 
 impl IntoStatic for TxnOffsetCommitResponse<'_> {
     type Static = TxnOffsetCommitResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         TxnOffsetCommitResponse { throttle_time_ms: self.throttle_time_ms, topics: self.topics.into_static() }
     }
@@ -288,6 +292,7 @@ pub struct TxnOffsetCommitResponseTopic<'a> {
 
 impl IntoStatic for TxnOffsetCommitResponseTopic<'_> {
     type Static = TxnOffsetCommitResponseTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         TxnOffsetCommitResponseTopic { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -328,6 +333,7 @@ pub struct TxnOffsetCommitResponsePartition {
 
 impl IntoStatic for TxnOffsetCommitResponsePartition {
     type Static = TxnOffsetCommitResponsePartition;
+
     fn into_static(self) -> Self {
         self
     }

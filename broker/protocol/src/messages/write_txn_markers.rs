@@ -14,6 +14,7 @@ pub struct WriteTxnMarkersRequest<'a> {
 
 impl IntoStatic for WriteTxnMarkersRequest<'_> {
     type Static = WriteTxnMarkersRequest<'static>;
+
     fn into_static(self) -> Self::Static {
         WriteTxnMarkersRequest { markers: self.markers.into_static() }
     }
@@ -63,6 +64,7 @@ pub struct WritableTxnMarker<'a> {
 
 impl IntoStatic for WritableTxnMarker<'_> {
     type Static = WritableTxnMarker<'static>;
+
     fn into_static(self) -> Self::Static {
         WritableTxnMarker {
             producer_id: self.producer_id,
@@ -114,6 +116,7 @@ pub struct WritableTxnMarkerTopic<'a> {
 
 impl IntoStatic for WritableTxnMarkerTopic<'_> {
     type Static = WritableTxnMarkerTopic<'static>;
+
     fn into_static(self) -> Self::Static {
         WritableTxnMarkerTopic { name: self.name.into_static(), partition_indexes: self.partition_indexes }
     }
@@ -143,6 +146,7 @@ pub struct WriteTxnMarkersResponse<'a> {
 
 impl IntoStatic for WriteTxnMarkersResponse<'_> {
     type Static = WriteTxnMarkersResponse<'static>;
+
     fn into_static(self) -> Self::Static {
         WriteTxnMarkersResponse { markers: self.markers.into_static() }
     }
@@ -184,6 +188,7 @@ pub struct WritableTxnMarkerResult<'a> {
 
 impl IntoStatic for WritableTxnMarkerResult<'_> {
     type Static = WritableTxnMarkerResult<'static>;
+
     fn into_static(self) -> Self::Static {
         WritableTxnMarkerResult { producer_id: self.producer_id, topics: self.topics.into_static() }
     }
@@ -218,6 +223,7 @@ pub struct WritableTxnMarkerTopicResult<'a> {
 
 impl IntoStatic for WritableTxnMarkerTopicResult<'_> {
     type Static = WritableTxnMarkerTopicResult<'static>;
+
     fn into_static(self) -> Self::Static {
         WritableTxnMarkerTopicResult { name: self.name.into_static(), partitions: self.partitions }
     }
@@ -252,6 +258,7 @@ pub struct WritableTxnMarkerPartitionResult {
 
 impl IntoStatic for WritableTxnMarkerPartitionResult {
     type Static = WritableTxnMarkerPartitionResult;
+
     fn into_static(self) -> Self {
         self
     }

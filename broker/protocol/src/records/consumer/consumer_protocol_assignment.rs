@@ -15,6 +15,7 @@ pub struct ConsumerProtocolAssignment<'a> {
 
 impl IntoStatic for ConsumerProtocolAssignment<'_> {
     type Static = ConsumerProtocolAssignment<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerProtocolAssignment {
             assigned_partitions: self.assigned_partitions.into_static(),
@@ -60,6 +61,7 @@ pub struct TopicPartition<'a> {
 
 impl IntoStatic for TopicPartition<'_> {
     type Static = TopicPartition<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicPartition { topic: self.topic.into_static(), partitions: self.partitions }
     }

@@ -33,6 +33,7 @@ impl Default for ConsumerProtocolSubscription<'_> {
 
 impl IntoStatic for ConsumerProtocolSubscription<'_> {
     type Static = ConsumerProtocolSubscription<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerProtocolSubscription {
             topics: self.topics.into_static(),
@@ -97,6 +98,7 @@ pub struct TopicPartition<'a> {
 
 impl IntoStatic for TopicPartition<'_> {
     type Static = TopicPartition<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicPartition { topic: self.topic.into_static(), partitions: self.partitions }
     }

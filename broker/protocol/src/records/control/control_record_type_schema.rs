@@ -13,6 +13,7 @@ pub struct ControlRecordTypeSchema {
 
 impl IntoStatic for ControlRecordTypeSchema {
     type Static = ControlRecordTypeSchema;
+
     fn into_static(self) -> Self {
         self
     }

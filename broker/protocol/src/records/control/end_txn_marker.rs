@@ -13,6 +13,7 @@ pub struct EndTxnMarker {
 
 impl IntoStatic for EndTxnMarker {
     type Static = EndTxnMarker;
+
     fn into_static(self) -> Self {
         self
     }

@@ -15,6 +15,7 @@ pub struct KRaftVersionRecord {
 
 impl IntoStatic for KRaftVersionRecord {
     type Static = KRaftVersionRecord;
+
     fn into_static(self) -> Self {
         self
     }

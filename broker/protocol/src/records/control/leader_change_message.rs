@@ -20,6 +20,7 @@ pub struct LeaderChangeMessage {
 
 impl IntoStatic for LeaderChangeMessage {
     type Static = LeaderChangeMessage;
+
     fn into_static(self) -> Self {
         self
     }
@@ -69,6 +70,7 @@ pub struct Voter {
 
 impl IntoStatic for Voter {
     type Static = Voter;
+
     fn into_static(self) -> Self {
         self
     }

@@ -13,6 +13,7 @@ pub struct SnapshotFooterRecord {
 
 impl IntoStatic for SnapshotFooterRecord {
     type Static = SnapshotFooterRecord;
+
     fn into_static(self) -> Self {
         self
     }

@@ -15,6 +15,7 @@ pub struct SnapshotHeaderRecord {
 
 impl IntoStatic for SnapshotHeaderRecord {
     type Static = SnapshotHeaderRecord;
+
     fn into_static(self) -> Self {
         self
     }

@@ -16,6 +16,7 @@ pub struct VotersRecord<'a> {
 
 impl IntoStatic for VotersRecord<'_> {
     type Static = VotersRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         VotersRecord { version: self.version, voters: self.voters.into_static() }
     }
@@ -62,6 +63,7 @@ pub struct Voter<'a> {
 
 impl IntoStatic for Voter<'_> {
     type Static = Voter<'static>;
+
     fn into_static(self) -> Self::Static {
         Voter {
             voter_id: self.voter_id,
@@ -107,6 +109,7 @@ pub struct Endpoint<'a> {
 
 impl IntoStatic for Endpoint<'_> {
     type Static = Endpoint<'static>;
+
     fn into_static(self) -> Self::Static {
         Endpoint { name: self.name.into_static(), host: self.host.into_static(), port: self.port }
     }
@@ -139,6 +142,7 @@ pub struct KRaftVersionFeature {
 
 impl IntoStatic for KRaftVersionFeature {
     type Static = KRaftVersionFeature;
+
     fn into_static(self) -> Self {
         self
     }

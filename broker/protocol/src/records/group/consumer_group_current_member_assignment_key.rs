@@ -15,6 +15,7 @@ pub struct ConsumerGroupCurrentMemberAssignmentKey<'a> {
 
 impl IntoStatic for ConsumerGroupCurrentMemberAssignmentKey<'_> {
     type Static = ConsumerGroupCurrentMemberAssignmentKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupCurrentMemberAssignmentKey {
             group_id: self.group_id.into_static(),

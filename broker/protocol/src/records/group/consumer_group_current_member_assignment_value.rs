@@ -23,6 +23,7 @@ pub struct ConsumerGroupCurrentMemberAssignmentValue {
 
 impl IntoStatic for ConsumerGroupCurrentMemberAssignmentValue {
     type Static = ConsumerGroupCurrentMemberAssignmentValue;
+
     fn into_static(self) -> Self {
         self
     }
@@ -87,6 +88,7 @@ impl Default for TopicPartitions {
 
 impl IntoStatic for TopicPartitions {
     type Static = TopicPartitions;
+
     fn into_static(self) -> Self {
         self
     }

@@ -15,6 +15,7 @@ pub struct ConsumerGroupMemberMetadataKey<'a> {
 
 impl IntoStatic for ConsumerGroupMemberMetadataKey<'_> {
     type Static = ConsumerGroupMemberMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupMemberMetadataKey {
             group_id: self.group_id.into_static(),

@@ -46,6 +46,7 @@ impl Default for ConsumerGroupMemberMetadataValue<'_> {
 
 impl IntoStatic for ConsumerGroupMemberMetadataValue<'_> {
     type Static = ConsumerGroupMemberMetadataValue<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupMemberMetadataValue {
             instance_id: self.instance_id.into_static(),
@@ -132,6 +133,7 @@ pub struct ClassicMemberMetadata<'a> {
 
 impl IntoStatic for ClassicMemberMetadata<'_> {
     type Static = ClassicMemberMetadata<'static>;
+
     fn into_static(self) -> Self::Static {
         ClassicMemberMetadata {
             session_timeout_ms: self.session_timeout_ms,
@@ -169,6 +171,7 @@ pub struct ClassicProtocol<'a> {
 
 impl IntoStatic for ClassicProtocol<'_> {
     type Static = ClassicProtocol<'static>;
+
     fn into_static(self) -> Self::Static {
         ClassicProtocol { name: self.name.into_static(), metadata: self.metadata.into_static() }
     }

@@ -13,6 +13,7 @@ pub struct ConsumerGroupMetadataKey<'a> {
 
 impl IntoStatic for ConsumerGroupMetadataKey<'_> {
     type Static = ConsumerGroupMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupMetadataKey { group_id: self.group_id.into_static() }
     }

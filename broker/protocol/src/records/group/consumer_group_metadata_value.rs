@@ -15,6 +15,7 @@ pub struct ConsumerGroupMetadataValue {
 
 impl IntoStatic for ConsumerGroupMetadataValue {
     type Static = ConsumerGroupMetadataValue;
+
     fn into_static(self) -> Self {
         self
     }

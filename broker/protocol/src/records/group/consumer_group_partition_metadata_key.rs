@@ -13,6 +13,7 @@ pub struct ConsumerGroupPartitionMetadataKey<'a> {
 
 impl IntoStatic for ConsumerGroupPartitionMetadataKey<'_> {
     type Static = ConsumerGroupPartitionMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupPartitionMetadataKey { group_id: self.group_id.into_static() }
     }

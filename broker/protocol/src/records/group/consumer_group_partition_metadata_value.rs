@@ -14,6 +14,7 @@ pub struct ConsumerGroupPartitionMetadataValue<'a> {
 
 impl IntoStatic for ConsumerGroupPartitionMetadataValue<'_> {
     type Static = ConsumerGroupPartitionMetadataValue<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupPartitionMetadataValue { topics: self.topics.into_static() }
     }
@@ -60,6 +61,7 @@ pub struct TopicMetadata<'a> {
 
 impl IntoStatic for TopicMetadata<'_> {
     type Static = TopicMetadata<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicMetadata {
             topic_id: self.topic_id,
@@ -104,6 +106,7 @@ pub struct PartitionMetadata<'a> {
 
 impl IntoStatic for PartitionMetadata<'_> {
     type Static = PartitionMetadata<'static>;
+
     fn into_static(self) -> Self::Static {
         PartitionMetadata { partition: self.partition, racks: self.racks.into_static() }
     }

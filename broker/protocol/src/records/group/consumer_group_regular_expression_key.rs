@@ -15,6 +15,7 @@ pub struct ConsumerGroupRegularExpressionKey<'a> {
 
 impl IntoStatic for ConsumerGroupRegularExpressionKey<'_> {
     type Static = ConsumerGroupRegularExpressionKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupRegularExpressionKey {
             group_id: self.group_id.into_static(),

@@ -17,6 +17,7 @@ pub struct ConsumerGroupRegularExpressionValue<'a> {
 
 impl IntoStatic for ConsumerGroupRegularExpressionValue<'_> {
     type Static = ConsumerGroupRegularExpressionValue<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupRegularExpressionValue {
             topics: self.topics.into_static(),

@@ -15,6 +15,7 @@ pub struct ConsumerGroupTargetAssignmentMemberKey<'a> {
 
 impl IntoStatic for ConsumerGroupTargetAssignmentMemberKey<'_> {
     type Static = ConsumerGroupTargetAssignmentMemberKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupTargetAssignmentMemberKey {
             group_id: self.group_id.into_static(),

@@ -14,6 +14,7 @@ pub struct ConsumerGroupTargetAssignmentMemberValue {
 
 impl IntoStatic for ConsumerGroupTargetAssignmentMemberValue {
     type Static = ConsumerGroupTargetAssignmentMemberValue;
+
     fn into_static(self) -> Self {
         self
     }
@@ -55,6 +56,7 @@ pub struct TopicPartition {
 
 impl IntoStatic for TopicPartition {
     type Static = TopicPartition;
+
     fn into_static(self) -> Self {
         self
     }

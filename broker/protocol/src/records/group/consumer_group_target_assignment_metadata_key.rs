@@ -13,6 +13,7 @@ pub struct ConsumerGroupTargetAssignmentMetadataKey<'a> {
 
 impl IntoStatic for ConsumerGroupTargetAssignmentMetadataKey<'_> {
     type Static = ConsumerGroupTargetAssignmentMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ConsumerGroupTargetAssignmentMetadataKey { group_id: self.group_id.into_static() }
     }

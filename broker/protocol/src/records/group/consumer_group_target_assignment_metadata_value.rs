@@ -15,6 +15,7 @@ pub struct ConsumerGroupTargetAssignmentMetadataValue {
 
 impl IntoStatic for ConsumerGroupTargetAssignmentMetadataValue {
     type Static = ConsumerGroupTargetAssignmentMetadataValue;
+
     fn into_static(self) -> Self {
         self
     }

@@ -13,6 +13,7 @@ pub struct GroupMetadataKey<'a> {
 
 impl IntoStatic for GroupMetadataKey<'_> {
     type Static = GroupMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         GroupMetadataKey { group: self.group.into_static() }
     }

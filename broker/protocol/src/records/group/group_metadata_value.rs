@@ -36,6 +36,7 @@ impl Default for GroupMetadataValue<'_> {
 
 impl IntoStatic for GroupMetadataValue<'_> {
     type Static = GroupMetadataValue<'static>;
+
     fn into_static(self) -> Self::Static {
         GroupMetadataValue {
             protocol_type: self.protocol_type.into_static(),
@@ -131,6 +132,7 @@ impl Default for MemberMetadata<'_> {
 
 impl IntoStatic for MemberMetadata<'_> {
     type Static = MemberMetadata<'static>;
+
     fn into_static(self) -> Self::Static {
         MemberMetadata {
             member_id: self.member_id.into_static(),

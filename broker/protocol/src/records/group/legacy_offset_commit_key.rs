@@ -17,6 +17,7 @@ pub struct LegacyOffsetCommitKey<'a> {
 
 impl IntoStatic for LegacyOffsetCommitKey<'_> {
     type Static = LegacyOffsetCommitKey<'static>;
+
     fn into_static(self) -> Self::Static {
         LegacyOffsetCommitKey {
             group: self.group.into_static(),

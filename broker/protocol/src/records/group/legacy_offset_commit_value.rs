@@ -17,6 +17,7 @@ pub struct LegacyOffsetCommitValue<'a> {
 
 impl IntoStatic for LegacyOffsetCommitValue<'_> {
     type Static = LegacyOffsetCommitValue<'static>;
+
     fn into_static(self) -> Self::Static {
         LegacyOffsetCommitValue {
             offset: self.offset,

@@ -17,6 +17,7 @@ pub struct OffsetCommitKey<'a> {
 
 impl IntoStatic for OffsetCommitKey<'_> {
     type Static = OffsetCommitKey<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetCommitKey {
             group: self.group.into_static(),

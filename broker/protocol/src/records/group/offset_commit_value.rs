@@ -37,6 +37,7 @@ impl Default for OffsetCommitValue<'_> {
 
 impl IntoStatic for OffsetCommitValue<'_> {
     type Static = OffsetCommitValue<'static>;
+
     fn into_static(self) -> Self::Static {
         OffsetCommitValue {
             offset: self.offset,

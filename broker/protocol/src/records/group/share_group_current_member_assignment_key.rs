@@ -15,6 +15,7 @@ pub struct ShareGroupCurrentMemberAssignmentKey<'a> {
 
 impl IntoStatic for ShareGroupCurrentMemberAssignmentKey<'_> {
     type Static = ShareGroupCurrentMemberAssignmentKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ShareGroupCurrentMemberAssignmentKey {
             group_id: self.group_id.into_static(),

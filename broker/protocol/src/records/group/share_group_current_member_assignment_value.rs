@@ -21,6 +21,7 @@ pub struct ShareGroupCurrentMemberAssignmentValue {
 
 impl IntoStatic for ShareGroupCurrentMemberAssignmentValue {
     type Static = ShareGroupCurrentMemberAssignmentValue;
+
     fn into_static(self) -> Self {
         self
     }
@@ -70,6 +71,7 @@ pub struct TopicPartitions {
 
 impl IntoStatic for TopicPartitions {
     type Static = TopicPartitions;
+
     fn into_static(self) -> Self {
         self
     }

@@ -15,6 +15,7 @@ pub struct ShareGroupMemberMetadataKey<'a> {
 
 impl IntoStatic for ShareGroupMemberMetadataKey<'_> {
     type Static = ShareGroupMemberMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ShareGroupMemberMetadataKey {
             group_id: self.group_id.into_static(),

@@ -30,6 +30,7 @@ impl Default for ShareGroupMemberMetadataValue<'_> {
 
 impl IntoStatic for ShareGroupMemberMetadataValue<'_> {
     type Static = ShareGroupMemberMetadataValue<'static>;
+
     fn into_static(self) -> Self::Static {
         ShareGroupMemberMetadataValue {
             rack_id: self.rack_id.into_static(),

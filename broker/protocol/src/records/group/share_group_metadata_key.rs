@@ -13,6 +13,7 @@ pub struct ShareGroupMetadataKey<'a> {
 
 impl IntoStatic for ShareGroupMetadataKey<'_> {
     type Static = ShareGroupMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ShareGroupMetadataKey { group_id: self.group_id.into_static() }
     }

@@ -15,6 +15,7 @@ pub struct ShareGroupMetadataValue {
 
 impl IntoStatic for ShareGroupMetadataValue {
     type Static = ShareGroupMetadataValue;
+
     fn into_static(self) -> Self {
         self
     }

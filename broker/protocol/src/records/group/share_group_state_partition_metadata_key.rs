@@ -13,6 +13,7 @@ pub struct ShareGroupStatePartitionMetadataKey<'a> {
 
 impl IntoStatic for ShareGroupStatePartitionMetadataKey<'_> {
     type Static = ShareGroupStatePartitionMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ShareGroupStatePartitionMetadataKey { group_id: self.group_id.into_static() }
     }

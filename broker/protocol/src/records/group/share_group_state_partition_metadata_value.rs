@@ -18,6 +18,7 @@ pub struct ShareGroupStatePartitionMetadataValue<'a> {
 
 impl IntoStatic for ShareGroupStatePartitionMetadataValue<'_> {
     type Static = ShareGroupStatePartitionMetadataValue<'static>;
+
     fn into_static(self) -> Self::Static {
         ShareGroupStatePartitionMetadataValue {
             initializing_topics: self.initializing_topics.into_static(),
@@ -71,6 +72,7 @@ pub struct TopicPartitionsInfo<'a> {
 
 impl IntoStatic for TopicPartitionsInfo<'_> {
     type Static = TopicPartitionsInfo<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicPartitionsInfo {
             topic_id: self.topic_id,
@@ -111,6 +113,7 @@ pub struct TopicInfo<'a> {
 
 impl IntoStatic for TopicInfo<'_> {
     type Static = TopicInfo<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicInfo { topic_id: self.topic_id, topic_name: self.topic_name.into_static() }
     }

@@ -15,6 +15,7 @@ pub struct ShareGroupTargetAssignmentMemberKey<'a> {
 
 impl IntoStatic for ShareGroupTargetAssignmentMemberKey<'_> {
     type Static = ShareGroupTargetAssignmentMemberKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ShareGroupTargetAssignmentMemberKey {
             group_id: self.group_id.into_static(),

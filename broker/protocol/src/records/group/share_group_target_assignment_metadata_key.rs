@@ -13,6 +13,7 @@ pub struct ShareGroupTargetAssignmentMetadataKey<'a> {
 
 impl IntoStatic for ShareGroupTargetAssignmentMetadataKey<'_> {
     type Static = ShareGroupTargetAssignmentMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         ShareGroupTargetAssignmentMetadataKey { group_id: self.group_id.into_static() }
     }

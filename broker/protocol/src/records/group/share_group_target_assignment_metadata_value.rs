@@ -15,6 +15,7 @@ pub struct ShareGroupTargetAssignmentMetadataValue {
 
 impl IntoStatic for ShareGroupTargetAssignmentMetadataValue {
     type Static = ShareGroupTargetAssignmentMetadataValue;
+
     fn into_static(self) -> Self {
         self
     }

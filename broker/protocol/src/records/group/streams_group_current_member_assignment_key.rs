@@ -15,6 +15,7 @@ pub struct StreamsGroupCurrentMemberAssignmentKey<'a> {
 
 impl IntoStatic for StreamsGroupCurrentMemberAssignmentKey<'_> {
     type Static = StreamsGroupCurrentMemberAssignmentKey<'static>;
+
     fn into_static(self) -> Self::Static {
         StreamsGroupCurrentMemberAssignmentKey {
             group_id: self.group_id.into_static(),

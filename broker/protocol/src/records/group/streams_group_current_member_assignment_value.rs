@@ -30,6 +30,7 @@ pub struct StreamsGroupCurrentMemberAssignmentValue<'a> {
 
 impl IntoStatic for StreamsGroupCurrentMemberAssignmentValue<'_> {
     type Static = StreamsGroupCurrentMemberAssignmentValue<'static>;
+
     fn into_static(self) -> Self::Static {
         StreamsGroupCurrentMemberAssignmentValue {
             member_epoch: self.member_epoch,
@@ -112,6 +113,7 @@ impl Default for TaskIds<'_> {
 
 impl IntoStatic for TaskIds<'_> {
     type Static = TaskIds<'static>;
+
     fn into_static(self) -> Self::Static {
         TaskIds {
             subtopology_id: self.subtopology_id.into_static(),

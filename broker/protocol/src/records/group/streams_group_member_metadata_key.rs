@@ -15,6 +15,7 @@ pub struct StreamsGroupMemberMetadataKey<'a> {
 
 impl IntoStatic for StreamsGroupMemberMetadataKey<'_> {
     type Static = StreamsGroupMemberMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         StreamsGroupMemberMetadataKey {
             group_id: self.group_id.into_static(),

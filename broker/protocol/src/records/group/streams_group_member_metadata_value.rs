@@ -45,6 +45,7 @@ impl Default for StreamsGroupMemberMetadataValue<'_> {
 
 impl IntoStatic for StreamsGroupMemberMetadataValue<'_> {
     type Static = StreamsGroupMemberMetadataValue<'static>;
+
     fn into_static(self) -> Self::Static {
         StreamsGroupMemberMetadataValue {
             instance_id: self.instance_id.into_static(),
@@ -114,6 +115,7 @@ pub struct Endpoint<'a> {
 
 impl IntoStatic for Endpoint<'_> {
     type Static = Endpoint<'static>;
+
     fn into_static(self) -> Self::Static {
         Endpoint { host: self.host.into_static(), port: self.port }
     }
@@ -145,6 +147,7 @@ pub struct KeyValue<'a> {
 
 impl IntoStatic for KeyValue<'_> {
     type Static = KeyValue<'static>;
+
     fn into_static(self) -> Self::Static {
         KeyValue { key: self.key.into_static(), value: self.value.into_static() }
     }

@@ -13,6 +13,7 @@ pub struct StreamsGroupMetadataKey<'a> {
 
 impl IntoStatic for StreamsGroupMetadataKey<'_> {
     type Static = StreamsGroupMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         StreamsGroupMetadataKey { group_id: self.group_id.into_static() }
     }

@@ -30,6 +30,7 @@ impl Default for StreamsGroupMetadataValue<'_> {
 
 impl IntoStatic for StreamsGroupMetadataValue<'_> {
     type Static = StreamsGroupMetadataValue<'static>;
+
     fn into_static(self) -> Self::Static {
         StreamsGroupMetadataValue {
             epoch: self.epoch,
@@ -108,6 +109,7 @@ pub struct LastAssignmentConfig<'a> {
 
 impl IntoStatic for LastAssignmentConfig<'_> {
     type Static = LastAssignmentConfig<'static>;
+
     fn into_static(self) -> Self::Static {
         LastAssignmentConfig { key: self.key.into_static(), value: self.value.into_static() }
     }

@@ -15,6 +15,7 @@ pub struct StreamsGroupTargetAssignmentMemberKey<'a> {
 
 impl IntoStatic for StreamsGroupTargetAssignmentMemberKey<'_> {
     type Static = StreamsGroupTargetAssignmentMemberKey<'static>;
+
     fn into_static(self) -> Self::Static {
         StreamsGroupTargetAssignmentMemberKey {
             group_id: self.group_id.into_static(),

@@ -17,6 +17,7 @@ pub struct StreamsGroupTargetAssignmentMemberValue<'a> {
 
 impl IntoStatic for StreamsGroupTargetAssignmentMemberValue<'_> {
     type Static = StreamsGroupTargetAssignmentMemberValue<'static>;
+
     fn into_static(self) -> Self::Static {
         StreamsGroupTargetAssignmentMemberValue {
             active_tasks: self.active_tasks.into_static(),
@@ -68,6 +69,7 @@ pub struct TaskIds<'a> {
 
 impl IntoStatic for TaskIds<'_> {
     type Static = TaskIds<'static>;
+
     fn into_static(self) -> Self::Static {
         TaskIds { subtopology_id: self.subtopology_id.into_static(), partitions: self.partitions }
     }

@@ -13,6 +13,7 @@ pub struct StreamsGroupTargetAssignmentMetadataKey<'a> {
 
 impl IntoStatic for StreamsGroupTargetAssignmentMetadataKey<'_> {
     type Static = StreamsGroupTargetAssignmentMetadataKey<'static>;
+
     fn into_static(self) -> Self::Static {
         StreamsGroupTargetAssignmentMetadataKey { group_id: self.group_id.into_static() }
     }

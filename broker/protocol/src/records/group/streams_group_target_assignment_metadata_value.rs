@@ -15,6 +15,7 @@ pub struct StreamsGroupTargetAssignmentMetadataValue {
 
 impl IntoStatic for StreamsGroupTargetAssignmentMetadataValue {
     type Static = StreamsGroupTargetAssignmentMetadataValue;
+
     fn into_static(self) -> Self {
         self
     }

@@ -13,6 +13,7 @@ pub struct StreamsGroupTopologyKey<'a> {
 
 impl IntoStatic for StreamsGroupTopologyKey<'_> {
     type Static = StreamsGroupTopologyKey<'static>;
+
     fn into_static(self) -> Self::Static {
         StreamsGroupTopologyKey { group_id: self.group_id.into_static() }
     }

@@ -15,6 +15,7 @@ pub struct StreamsGroupTopologyValue<'a> {
 
 impl IntoStatic for StreamsGroupTopologyValue<'_> {
     type Static = StreamsGroupTopologyValue<'static>;
+
     fn into_static(self) -> Self::Static {
         StreamsGroupTopologyValue { epoch: self.epoch, subtopologies: self.subtopologies.into_static() }
     }
@@ -68,6 +69,7 @@ pub struct Subtopology<'a> {
 
 impl IntoStatic for Subtopology<'_> {
     type Static = Subtopology<'static>;
+
     fn into_static(self) -> Self::Static {
         Subtopology {
             subtopology_id: self.subtopology_id.into_static(),
@@ -125,6 +127,7 @@ pub struct TopicInfo<'a> {
 
 impl IntoStatic for TopicInfo<'_> {
     type Static = TopicInfo<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicInfo {
             name: self.name.into_static(),
@@ -168,6 +171,7 @@ pub struct TopicConfig<'a> {
 
 impl IntoStatic for TopicConfig<'_> {
     type Static = TopicConfig<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicConfig { key: self.key.into_static(), value: self.value.into_static() }
     }
@@ -203,6 +207,7 @@ pub struct CopartitionGroup {
 
 impl IntoStatic for CopartitionGroup {
     type Static = CopartitionGroup;
+
     fn into_static(self) -> Self {
         self
     }

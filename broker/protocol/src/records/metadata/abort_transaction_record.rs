@@ -13,6 +13,7 @@ pub struct AbortTransactionRecord<'a> {
 
 impl IntoStatic for AbortTransactionRecord<'_> {
     type Static = AbortTransactionRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         AbortTransactionRecord { reason: self.reason.into_static() }
     }

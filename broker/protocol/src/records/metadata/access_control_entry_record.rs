@@ -28,6 +28,7 @@ pub struct AccessControlEntryRecord<'a> {
 
 impl IntoStatic for AccessControlEntryRecord<'_> {
     type Static = AccessControlEntryRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         AccessControlEntryRecord {
             id: self.id,

@@ -13,6 +13,7 @@ pub struct BeginTransactionRecord<'a> {
 
 impl IntoStatic for BeginTransactionRecord<'_> {
     type Static = BeginTransactionRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         BeginTransactionRecord { name: self.name.into_static() }
     }

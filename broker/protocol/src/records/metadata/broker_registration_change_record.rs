@@ -24,6 +24,7 @@ pub struct BrokerRegistrationChangeRecord {
 
 impl IntoStatic for BrokerRegistrationChangeRecord {
     type Static = BrokerRegistrationChangeRecord;
+
     fn into_static(self) -> Self {
         self
     }
@@ -80,9 +81,9 @@ impl<'a> Message<'a> for BrokerRegistrationChangeRecord {
             ));
         }
         let fenced = self.fenced != 0;
-        let in_controlled_shutdown = version >= 1 && (self.in_controlled_shutdown != 0);
-        let log_dirs = version >= 2 && (!self.log_dirs.is_empty());
-        let cordoned_log_dirs = version >= 3 && (self.cordoned_log_dirs.is_some());
+        let in_controlled_shutdown = version >= 1 && self.in_controlled_shutdown != 0;
+        let log_dirs = version >= 2 && !self.log_dirs.is_empty();
+        let cordoned_log_dirs = version >= 3 && self.cordoned_log_dirs.is_some();
         w.tag_count(&[fenced, in_controlled_shutdown, log_dirs, cordoned_log_dirs]);
         if fenced {
             w.tagged(0, |w| {

@@ -13,6 +13,7 @@ pub struct ClearElrRecord<'a> {
 
 impl IntoStatic for ClearElrRecord<'_> {
     type Static = ClearElrRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         ClearElrRecord { topic_name: self.topic_name.into_static() }
     }

@@ -19,6 +19,7 @@ pub struct ClientQuotaRecord<'a> {
 
 impl IntoStatic for ClientQuotaRecord<'_> {
     type Static = ClientQuotaRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         ClientQuotaRecord {
             entity: self.entity.into_static(),
@@ -79,6 +80,7 @@ impl Default for EntityData<'_> {
 
 impl IntoStatic for EntityData<'_> {
     type Static = EntityData<'static>;
+
     fn into_static(self) -> Self::Static {
         EntityData {
             entity_type: self.entity_type.into_static(),

@@ -30,6 +30,7 @@ impl Default for ConfigRecord<'_> {
 
 impl IntoStatic for ConfigRecord<'_> {
     type Static = ConfigRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         ConfigRecord {
             resource_type: self.resource_type,

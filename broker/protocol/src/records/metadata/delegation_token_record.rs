@@ -25,6 +25,7 @@ pub struct DelegationTokenRecord<'a> {
 
 impl IntoStatic for DelegationTokenRecord<'_> {
     type Static = DelegationTokenRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         DelegationTokenRecord {
             owner: self.owner.into_static(),

@@ -10,6 +10,7 @@ pub struct EndTransactionRecord {}
 
 impl IntoStatic for EndTransactionRecord {
     type Static = EndTransactionRecord;
+
     fn into_static(self) -> Self {
         self
     }

@@ -16,6 +16,7 @@ pub struct FeatureLevelRecord<'a> {
 
 impl IntoStatic for FeatureLevelRecord<'_> {
     type Static = FeatureLevelRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         FeatureLevelRecord { name: self.name.into_static(), feature_level: self.feature_level }
     }

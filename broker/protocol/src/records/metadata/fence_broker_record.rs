@@ -15,6 +15,7 @@ pub struct FenceBrokerRecord {
 
 impl IntoStatic for FenceBrokerRecord {
     type Static = FenceBrokerRecord;
+
     fn into_static(self) -> Self {
         self
     }

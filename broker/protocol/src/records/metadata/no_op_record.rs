@@ -10,6 +10,7 @@ pub struct NoOpRecord {}
 
 impl IntoStatic for NoOpRecord {
     type Static = NoOpRecord;
+
     fn into_static(self) -> Self {
         self
     }

@@ -53,6 +53,7 @@ impl Default for PartitionChangeRecord {
 
 impl IntoStatic for PartitionChangeRecord {
     type Static = PartitionChangeRecord;
+
     fn into_static(self) -> Self {
         self
     }
@@ -118,9 +119,9 @@ impl<'a> Message<'a> for PartitionChangeRecord {
         let removing_replicas = self.removing_replicas.is_some();
         let adding_replicas = self.adding_replicas.is_some();
         let leader_recovery_state = self.leader_recovery_state != -1;
-        let eligible_leader_replicas = version >= 2 && (self.eligible_leader_replicas.is_some());
-        let last_known_elr = version >= 2 && (self.last_known_elr.is_some());
-        let directories = version >= 1 && (self.directories.is_some());
+        let eligible_leader_replicas = version >= 2 && self.eligible_leader_replicas.is_some();
+        let last_known_elr = version >= 2 && self.last_known_elr.is_some();
+        let directories = version >= 1 && self.directories.is_some();
         w.tag_count(&[
             isr,
             leader,

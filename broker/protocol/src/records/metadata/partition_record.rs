@@ -58,6 +58,7 @@ impl Default for PartitionRecord {
 
 impl IntoStatic for PartitionRecord {
     type Static = PartitionRecord;
+
     fn into_static(self) -> Self {
         self
     }
@@ -123,8 +124,8 @@ impl<'a> Message<'a> for PartitionRecord {
             return Err(EncodeError::unsupported("PartitionRecord", "LastKnownElr", version));
         }
         let leader_recovery_state = self.leader_recovery_state != 0;
-        let eligible_leader_replicas = version >= 2 && (self.eligible_leader_replicas.is_some());
-        let last_known_elr = version >= 2 && (self.last_known_elr.is_some());
+        let eligible_leader_replicas = version >= 2 && self.eligible_leader_replicas.is_some();
+        let last_known_elr = version >= 2 && self.last_known_elr.is_some();
         w.tag_count(&[leader_recovery_state, eligible_leader_replicas, last_known_elr]);
         if leader_recovery_state {
             w.tagged(0, |w| {

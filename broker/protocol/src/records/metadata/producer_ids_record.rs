@@ -23,6 +23,7 @@ impl Default for ProducerIdsRecord {
 
 impl IntoStatic for ProducerIdsRecord {
     type Static = ProducerIdsRecord;
+
     fn into_static(self) -> Self {
         self
     }

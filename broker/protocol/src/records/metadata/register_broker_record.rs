@@ -53,6 +53,7 @@ impl Default for RegisterBrokerRecord<'_> {
 
 impl IntoStatic for RegisterBrokerRecord<'_> {
     type Static = RegisterBrokerRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         RegisterBrokerRecord {
             broker_id: self.broker_id,
@@ -127,8 +128,8 @@ impl<'a> Message<'a> for RegisterBrokerRecord<'a> {
         if version < 4 && self.cordoned_log_dirs.is_some() {
             return Err(EncodeError::unsupported("RegisterBrokerRecord", "CordonedLogDirs", version));
         }
-        let log_dirs = version >= 3 && (!self.log_dirs.is_empty());
-        let cordoned_log_dirs = version >= 4 && (self.cordoned_log_dirs.is_some());
+        let log_dirs = version >= 3 && !self.log_dirs.is_empty();
+        let cordoned_log_dirs = version >= 4 && self.cordoned_log_dirs.is_some();
         w.tag_count(&[log_dirs, cordoned_log_dirs]);
         if log_dirs {
             w.tagged(0, |w| w.values(true, &self.log_dirs, Writer::uuid))?;
@@ -159,6 +160,7 @@ pub struct BrokerEndpoint<'a> {
 
 impl IntoStatic for BrokerEndpoint<'_> {
     type Static = BrokerEndpoint<'static>;
+
     fn into_static(self) -> Self::Static {
         BrokerEndpoint {
             name: self.name.into_static(),
@@ -200,6 +202,7 @@ pub struct BrokerFeature<'a> {
 
 impl IntoStatic for BrokerFeature<'_> {
     type Static = BrokerFeature<'static>;
+
     fn into_static(self) -> Self::Static {
         BrokerFeature {
             name: self.name.into_static(),

@@ -22,6 +22,7 @@ pub struct RegisterControllerRecord<'a> {
 
 impl IntoStatic for RegisterControllerRecord<'_> {
     type Static = RegisterControllerRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         RegisterControllerRecord {
             controller_id: self.controller_id,
@@ -83,6 +84,7 @@ pub struct ControllerEndpoint<'a> {
 
 impl IntoStatic for ControllerEndpoint<'_> {
     type Static = ControllerEndpoint<'static>;
+
     fn into_static(self) -> Self::Static {
         ControllerEndpoint {
             name: self.name.into_static(),
@@ -124,6 +126,7 @@ pub struct ControllerFeature<'a> {
 
 impl IntoStatic for ControllerFeature<'_> {
     type Static = ControllerFeature<'static>;
+
     fn into_static(self) -> Self::Static {
         ControllerFeature {
             name: self.name.into_static(),

@@ -14,6 +14,7 @@ pub struct RemoveAccessControlEntryRecord {
 
 impl IntoStatic for RemoveAccessControlEntryRecord {
     type Static = RemoveAccessControlEntryRecord;
+
     fn into_static(self) -> Self {
         self
     }

@@ -13,6 +13,7 @@ pub struct RemoveDelegationTokenRecord<'a> {
 
 impl IntoStatic for RemoveDelegationTokenRecord<'_> {
     type Static = RemoveDelegationTokenRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         RemoveDelegationTokenRecord { token_id: self.token_id.into_static() }
     }

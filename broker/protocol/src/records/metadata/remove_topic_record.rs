@@ -14,6 +14,7 @@ pub struct RemoveTopicRecord {
 
 impl IntoStatic for RemoveTopicRecord {
     type Static = RemoveTopicRecord;
+
     fn into_static(self) -> Self {
         self
     }

@@ -15,6 +15,7 @@ pub struct RemoveUserScramCredentialRecord<'a> {
 
 impl IntoStatic for RemoveUserScramCredentialRecord<'_> {
     type Static = RemoveUserScramCredentialRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         RemoveUserScramCredentialRecord { name: self.name.into_static(), mechanism: self.mechanism }
     }

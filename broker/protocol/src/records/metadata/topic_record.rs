@@ -16,6 +16,7 @@ pub struct TopicRecord<'a> {
 
 impl IntoStatic for TopicRecord<'_> {
     type Static = TopicRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         TopicRecord { name: self.name.into_static(), topic_id: self.topic_id }
     }

@@ -15,6 +15,7 @@ pub struct UnfenceBrokerRecord {
 
 impl IntoStatic for UnfenceBrokerRecord {
     type Static = UnfenceBrokerRecord;
+
     fn into_static(self) -> Self {
         self
     }

@@ -15,6 +15,7 @@ pub struct UnregisterBrokerRecord {
 
 impl IntoStatic for UnregisterBrokerRecord {
     type Static = UnregisterBrokerRecord;
+
     fn into_static(self) -> Self {
         self
     }

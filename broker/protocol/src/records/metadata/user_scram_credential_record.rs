@@ -23,6 +23,7 @@ pub struct UserScramCredentialRecord<'a> {
 
 impl IntoStatic for UserScramCredentialRecord<'_> {
     type Static = UserScramCredentialRecord<'static>;
+
     fn into_static(self) -> Self::Static {
         UserScramCredentialRecord {
             name: self.name.into_static(),

@@ -13,6 +13,7 @@ pub struct ZkMigrationStateRecord {
 
 impl IntoStatic for ZkMigrationStateRecord {
     type Static = ZkMigrationStateRecord;
+
     fn into_static(self) -> Self {
         self
     }

@@ -15,6 +15,7 @@ pub struct ProducerSnapshot {
 
 impl IntoStatic for ProducerSnapshot {
     type Static = ProducerSnapshot;
+
     fn into_static(self) -> Self {
         self
     }
@@ -69,6 +70,7 @@ pub struct ProducerEntry {
 
 impl IntoStatic for ProducerEntry {
     type Static = ProducerEntry;
+
     fn into_static(self) -> Self {
         self
     }

@@ -13,6 +13,7 @@ pub struct TransactionLogKey<'a> {
 
 impl IntoStatic for TransactionLogKey<'_> {
     type Static = TransactionLogKey<'static>;
+
     fn into_static(self) -> Self::Static {
         TransactionLogKey { transactional_id: self.transactional_id.into_static() }
     }

@@ -51,6 +51,7 @@ impl Default for TransactionLogValue<'_> {
 
 impl IntoStatic for TransactionLogValue<'_> {
     type Static = TransactionLogValue<'static>;
+
     fn into_static(self) -> Self::Static {
         TransactionLogValue {
             producer_id: self.producer_id,
@@ -185,6 +186,7 @@ pub struct PartitionsSchema<'a> {
 
 impl IntoStatic for PartitionsSchema<'_> {
     type Static = PartitionsSchema<'static>;
+
     fn into_static(self) -> Self::Static {
         PartitionsSchema { topic: self.topic.into_static(), partition_ids: self.partition_ids }
     }
