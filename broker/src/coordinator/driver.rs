@@ -189,15 +189,17 @@ impl Shard {
     /// Waits for the watermark as long as anything is in flight.
     async fn follow(self: Arc<Self>) {
         loop {
+            // Read before releasing: what is committed after this moment ends the wait below.
             let committed = self.partition.view().high_watermark();
-            let waited = self.partition.wait_committed(committed + 1, Instant::now() + FOLLOW_TIMEOUT).await;
-            let mut state = self.state.lock();
-            self.release(&mut state);
-            if state.log.pending_len() == 0 {
-                state.is_followed = false;
-                return;
+            {
+                let mut state = self.state.lock();
+                self.release(&mut state);
+                if state.log.pending_len() == 0 {
+                    state.is_followed = false;
+                    return;
+                }
             }
-            drop(state);
+            let waited = self.partition.wait_committed(committed + 1, Instant::now() + FOLLOW_TIMEOUT).await;
             if let Err(error @ (WaitError::Failed | WaitError::Closed)) = waited {
                 tracing::warn!(partition = self.index, "the group coordinator resigns: {error}");
                 let mut state = self.state.lock();
