@@ -47,7 +47,8 @@ pub fn skip_without(test: &str, tools: &[Tool]) -> bool {
 pub fn create_topic(bootstrap: &str, topic: &str, partitions: u32) -> anyhow::Result<()> {
     let program = "import sys; from confluent_kafka.admin import AdminClient, NewTopic\n\
         b, t, n = sys.argv[1:4]\n\
-        AdminClient({'bootstrap.servers': b}).create_topics([NewTopic(t, int(n), 1)])[t].result(30)";
+        admin = AdminClient({'bootstrap.servers': b})\n\
+        admin.create_topics([NewTopic(t, int(n), 1)])[t].result(30)";
     let output = Command::new(python())
         .args(["-c", program, bootstrap, topic, &partitions.to_string()])
         .output()
