@@ -4,7 +4,8 @@
 //! key that is taken out again is reset to its default, a key with `null` and a key that was never there
 //! are left alone. What a rule can refuse is refused here; what depends on the brokers is refused by
 //! `controllers/topic/plan.rs` with a condition. Rules read a value that may be null through
-//! `'%s'.format([..])`, which says `null`: comparing it with null does not type-check.
+//! `'%s'.format([..])`, which says `null`: comparing it with null does not type-check. Only `==` and `in` may
+//! follow: the API server counts the text as unbounded, and refuses the definition for what `matches` would cost.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +46,7 @@ use super::{TopicStatus, schema};
         .message("topicName cannot be changed: a topic cannot be renamed"),
     validation = Rule::new("!has(oldSelf.replicationFactor) || (has(self.replicationFactor) && self.replicationFactor == oldSelf.replicationFactor)")
         .message("replicationFactor cannot be changed: reassignment is not supported yet"),
-    validation = Rule::new("!has(self.replicationFactor) || !has(self.config) || !('min.insync.replicas' in self.config) || !'%s'.format([self.config['min.insync.replicas']]).matches('^[0-9]{1,9}$') || int('%s'.format([self.config['min.insync.replicas']])) <= self.replicationFactor")
+    validation = Rule::new("!has(self.replicationFactor) || !has(self.config) || !('min.insync.replicas' in self.config) || '%s'.format([self.config['min.insync.replicas']]) == 'null' || !self.config['min.insync.replicas'].matches('^[0-9]{1,9}$') || int(self.config['min.insync.replicas']) <= self.replicationFactor")
         .message("min.insync.replicas must not exceed replicationFactor: no acks=all produce could succeed")
 )]
 #[serde(rename_all = "camelCase")]
