@@ -12,12 +12,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use logspine_client::{
-    Client, Codec, Consumer, ConsumerConfig, ConsumerRecord, Producer, ProducerConfig, ProducerRecord,
-    StartAt,
+    Client, ClientConfig, Codec, Consumer, ConsumerConfig, ConsumerRecord, Producer, ProducerConfig,
+    ProducerRecord, StartAt,
 };
 
 /// How long a promise waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Keeps one promise with the broker at this address.
+pub fn keep(bootstrap: &str, promise: impl AsyncFnOnce(&Client)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("threads").block_on(async {
+        let config = ClientConfig { client_id: "promises".into(), ..ClientConfig::new(bootstrap) };
+        promise(&Client::connect(config).await.expect("the broker answers")).await;
+    });
+}
 
 /// A topic of this name with so many partitions.
 pub async fn create_topic(client: &Client, name: &str, partitions: i32) {
