@@ -8,7 +8,9 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{AdminError, AdminFactory, BrokerAdmin};
 use crate::metrics::Metrics;
