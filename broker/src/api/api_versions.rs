@@ -8,7 +8,9 @@
 
 use logspine_protocol::api_key::ApiKey;
 use logspine_protocol::error::ErrorCode;
-use logspine_protocol::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use logspine_protocol::messages::api_versions::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
 
 use super::answer::encode_answer_in;
 use super::{Outcome, Refusal, RequestContext, SERVED};
@@ -24,7 +26,30 @@ pub async fn handle(
             ..ApiVersionsResponse::default()
         };
     }
-    ApiVersionsResponse { api_keys: advertised(), ..ApiVersionsResponse::default() }
+    let image = context.broker.metadata.image();
+    let finalized = image.features().iter().filter(|(name, _)| SUPPORTED_FEATURES.iter().any(|row| row.0 == **name));
+    let finalized_features: Vec<FinalizedFeatureKey<'static>> = finalized
+        .map(|(name, level)| FinalizedFeatureKey {
+            name: name.clone().into(),
+            max_version_level: *level,
+            min_version_level: *level,
+        })
+        .collect();
+    ApiVersionsResponse {
+        api_keys: advertised(),
+        supported_features: SUPPORTED_FEATURES.iter().map(supported_feature).collect(),
+        // -1 = nothing is finalized.
+        finalized_features_epoch: if finalized_features.is_empty() { -1 } else { image.last_broker_epoch() },
+        finalized_features,
+        ..ApiVersionsResponse::default()
+    }
+}
+
+/// Feature, lowest and highest level. `metadata.version` 30 is Kafka 4.3.
+const SUPPORTED_FEATURES: &[(&str, i16, i16)] = &[("metadata.version", 30, 30)];
+
+fn supported_feature(&(name, min_version, max_version): &(&'static str, i16, i16)) -> SupportedFeatureKey<'static> {
+    SupportedFeatureKey { name: name.into(), min_version, max_version }
 }
 
 /// The answer to a version that we do not know, in the version that every client reads.

@@ -129,13 +129,20 @@ impl Connection {
         // A frame that cannot be read ends the connection after the answers before it.
         let started = self.start_received().await;
         self.write_done().await?;
-        started?;
-        self.wait().await
+        if started? || !self.in_flight.has_room() {
+            return self.wait().await;
+        }
+        // More frames are here than there was room for: go on, after others had their turn.
+        tokio::task::yield_now().await;
+        Ok(())
     }
 
-    /// Starts every request that is here completely, as far as there is room.
-    async fn start_received(&mut self) -> Result<(), End> {
-        while self.in_flight.has_room() && !*self.stop.borrow() {
+    /// Starts every request that is here completely, as far as there is room. True if none is left.
+    async fn start_received(&mut self) -> Result<bool, End> {
+        while !*self.stop.borrow() {
+            if !self.in_flight.has_room() {
+                return Ok(false);
+            }
             let Some(frame) = self.reader.take()? else { break };
             self.last_request = Instant::now();
             let request = Box::pin(self.request(frame)?);
@@ -149,7 +156,7 @@ impl Connection {
             })
             .await;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Reads the header of a frame and makes the future that carries it out.

@@ -146,6 +146,12 @@ impl LogReader {
         self.segments.load().len()
     }
 
+    /// Base offset of the segment that is appended to: a slice from below it ends where its segment ends, and more
+    /// may follow at once.
+    pub fn active_base_offset(&self) -> Offset {
+        self.segments.load().last().map_or(self.log_end(), |active| active.base_offset)
+    }
+
     /// The damage found when the log was opened, if any.
     pub fn damage(&self) -> Option<&Damage> {
         self.damage.get()

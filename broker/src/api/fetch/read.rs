@@ -46,7 +46,7 @@ pub struct Pass {
     pub reads: Vec<PartitionRead>,
     pub is_read_committed: bool,
     bytes: i64,
-    /// An error or a divergence: answered at once, whatever min_bytes says.
+    /// An error, a divergence, or data of an older segment: answered at once, whatever min_bytes says.
     has_news: bool,
 }
 
@@ -131,7 +131,11 @@ impl<'p> Reads<'p> {
                 Err(code) => PartitionRead::error(*code),
             };
             pass.has_news |= read.error != ErrorCode::None || read.diverging.is_some();
-            pass.bytes += read.slice.as_ref().map_or(0, |slice| i64::from(slice.len));
+            if let (Some(slice), Ok(partition)) = (&read.slice, &target.found) {
+                pass.bytes += i64::from(slice.len);
+                // A slice ends with its segment: from an older one more is there than it holds.
+                pass.has_news |= slice.first_offset < partition.view().log().active_base_offset();
+            }
             pass.reads.push(read);
         }
         pass
