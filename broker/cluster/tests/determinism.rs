@@ -73,11 +73,11 @@ fn request() -> impl Strategy<Value = Request> {
             rack: (id == 1).then(|| "far".to_owned()),
             log_dirs: vec![],
         })),
-        6 => (prop::collection::vec(new_topic(), 1..4), validate_only.clone())
+        6 => (prop::collection::vec(new_topic(), 1..4), validate_only)
             .prop_map(|(topics, validate_only)| Request::CreateTopics { topics, validate_only }),
         2 => prop::collection::vec(topic_name().prop_map(TopicRef::Name), 1..3)
             .prop_map(|topics| Request::DeleteTopics { topics }),
-        2 => (topic_name(), 1..6i32, validate_only.clone()).prop_map(|(name, count, validate_only)| {
+        2 => (topic_name(), 1..6i32, validate_only).prop_map(|(name, count, validate_only)| {
             let topics = vec![NewPartitions { name, count, assignments: None }];
             Request::CreatePartitions { topics, validate_only }
         }),

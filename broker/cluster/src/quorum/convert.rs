@@ -40,11 +40,8 @@ pub(super) fn from_raft_entries(entries: &[eraftpb::Entry]) -> Vec<Entry> {
 }
 
 pub(super) fn to_raft_hard_state(state: HardState) -> eraftpb::HardState {
-    let mut out = eraftpb::HardState::default();
-    out.term = state.term;
-    out.vote = state.vote.map_or(0, to_raft_id);
-    out.commit = state.commit;
-    out
+    let vote = state.vote.map_or(0, to_raft_id);
+    eraftpb::HardState { term: state.term, vote, commit: state.commit, ..Default::default() }
 }
 
 pub(super) fn from_raft_hard_state(state: &eraftpb::HardState) -> HardState {
@@ -52,9 +49,8 @@ pub(super) fn from_raft_hard_state(state: &eraftpb::HardState) -> HardState {
 }
 
 pub(super) fn conf_state(voters: &[NodeId]) -> eraftpb::ConfState {
-    let mut state = eraftpb::ConfState::default();
-    state.voters = voters.iter().copied().map(to_raft_id).collect();
-    state
+    let voters = voters.iter().copied().map(to_raft_id).collect();
+    eraftpb::ConfState { voters, ..Default::default() }
 }
 
 pub(super) fn to_raft_snapshot(mark: &SnapshotMark, voters: &[NodeId]) -> eraftpb::Snapshot {

@@ -26,7 +26,9 @@ pub use resolve::{
 };
 pub use topic_config::{CleanupPolicy, TimestampType, TopicConfig};
 pub use topic_keys::TOPIC_KEYS;
-pub use validate::{ConfigError, validate_broker_change, validate_topic_change, validate_topic_set};
+pub use validate::{
+    ConfigError, validate_broker_change, validate_file, validate_topic_change, validate_topic_set,
+};
 
 /// Names and values as they stand in records, requests and files.
 pub type ConfigMap = BTreeMap<String, String>;

@@ -1,4 +1,6 @@
-//! Prints `docs/reference/configs.md` from the table. `cargo xtask generate` writes it; CI fails when it differs.
+//! Prints `docs/reference/configs.md` from the table. The tests beside it write the page and fail when it differs.
+//!
+//! Plain Markdown tables, one row per key in name order, so that a change of a row is a diff of one line.
 
 use super::key::{ConfigKey, Status};
 use super::{BROKER_KEYS, TOPIC_KEYS};

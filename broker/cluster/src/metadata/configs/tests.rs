@@ -93,6 +93,21 @@ fn what_is_not_acted_on_is_refused_unless_that_is_safe() {
 }
 
 #[test]
+fn a_file_is_judged_by_the_same_rows() {
+    let file = map(&[
+        ("compression.type", "gzip"),
+        ("controlled.shutdown.enable", "true"),
+        ("log.retention.hours", "168"),
+        ("log.segment.bytes", "many"),
+        ("somebody.elses.key", "x"),
+    ]);
+    let found: Vec<_> = validate_file(&file).iter().map(ToString::to_string).collect();
+    assert_eq!(found.len(), 2);
+    assert!(found[0].starts_with("compression.type cannot be set to gzip: "));
+    assert_eq!(found[1], "Invalid value many for configuration log.segment.bytes: Not a number of type INT");
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_refused() {
     let set = map(&[("min.compaction.lag.ms", "100"), ("max.compaction.lag.ms", "50")]);
     assert_eq!(
@@ -149,6 +164,19 @@ fn the_reference_page_names_every_key_once_in_its_table() {
     for key in TOPIC_KEYS.iter().chain(BROKER_KEYS) {
         assert!(page.contains(&format!("| `{}` |", key.name)), "{}", key.name);
     }
+}
+
+/// `docs/reference/configs.md` is this table. Write it anew with
+/// `LOGSPINE_REWRITE=1 cargo test -p logspine-cluster reference`.
+#[test]
+fn the_committed_reference_page_is_current() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/configs.md");
+    if std::env::var_os("LOGSPINE_REWRITE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, reference_markdown()).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == reference_markdown(), "{} is not what the table says; see above", path.display());
 }
 
 /// What Kafka itself says of its keys; the file tells how it was printed.

@@ -54,6 +54,13 @@ pub fn validate_broker_change(name: &str, value: &str) -> Result<(), ConfigError
     validate_value(key, value)
 }
 
+/// What is wrong with a configuration file: values that cannot be read, and values that nobody acts on. Keys that
+/// are not in the table are somebody else's to judge.
+pub fn validate_file(file: &ConfigMap) -> Vec<ConfigError> {
+    let judged = file.iter().filter_map(|(name, value)| validate_value(broker_key(name)?, value).err());
+    judged.collect()
+}
+
 fn validate_value(key: &ConfigKey, value: &str) -> Result<(), ConfigError> {
     let trimmed = value.trim();
     check_type(key, trimmed)
