@@ -26,7 +26,7 @@ pub fn libs(cache: &Cache) -> anyhow::Result<PathBuf> {
     if libs.is_dir() {
         return Ok(libs);
     }
-    tools::require(&[&tools::JAVA, &tools::MAVEN])?;
+    tools::require(&[&tools::JDK, &tools::MAVEN])?;
     let step = Step::start(&format!("Fetching Apache Kafka {VERSION}"), "about a minute the first time");
     std::fs::write(home.join("pom.xml"), pom())?;
     let partial = home.join("partial");

@@ -24,11 +24,11 @@ pub const GO: Tool = Tool {
     purpose: "builds the Kubernetes of the tests and the Go client's tests",
     way_to_get: "install Go 1.26 or newer from go.dev/dl and put its bin folder on PATH",
 };
-pub const JAVA: Tool = Tool {
-    name: "java",
-    version: &["java", "-version"],
+pub const JDK: Tool = Tool {
+    name: "javac",
+    version: &["javac", "-version"],
     least: (17, 0),
-    purpose: "runs Apache Kafka's own tools against the broker",
+    purpose: "is of the JDK that runs Apache Kafka's own tools and classes against ours",
     way_to_get: "install a JDK 17 or newer, on Debian: apt-get install openjdk-17-jdk-headless",
 };
 pub const MAVEN: Tool = Tool {

@@ -5,18 +5,16 @@
 //! Called before each stage.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::cache::Cache;
 use crate::cargo_tools::CargoTool;
 use crate::test::report::Ending;
-use crate::tools::{self, Tool};
+use crate::tools;
 use crate::{debian, kafka, kube, python};
 
 /// One thing that a stage needs.
-#[expect(dead_code, reason = "the stages of the broker's own tests join the table when it serves")]
 pub enum Need {
-    /// A tool that the person brings.
-    Tool(&'static Tool),
     /// A cargo subcommand that we fetch.
     Cargo(CargoTool),
     /// Debian packages: what for, and their names.
@@ -25,6 +23,10 @@ pub enum Need {
     KafkaLibs,
     /// An interpreter with the Python clients, named by `LOGSPINE_PYTHON`.
     PythonClients,
+    /// helm and promtool on the path.
+    ChartTools,
+    /// The path of the broker's program, named by `LOGSPINE_BIN`; one of the stage's commands builds it.
+    BrokerPath,
     /// Linux, and the right to make network namespaces and mounts.
     LinuxRoot,
 }
@@ -55,7 +57,6 @@ pub fn meet(needs: &[Need], cache: &Cache) -> Result<BTreeMap<String, String>, R
 
 fn meet_one(need: &Need, cache: &Cache, environment: &mut BTreeMap<String, String>) -> Result<(), Refusal> {
     match need {
-        Need::Tool(tool) => tools::require(&[tool]).map_err(Refusal::Failed),
         Need::Debian(purpose, packages) => debian::ensure(packages, purpose).map_err(Refusal::Failed),
         Need::Cargo(tool) => {
             let program = tool.fetch(cache).map_err(Refusal::Failed)?;
@@ -66,7 +67,7 @@ fn meet_one(need: &Need, cache: &Cache, environment: &mut BTreeMap<String, Strin
             Ok(())
         }
         Need::KafkaLibs => {
-            tools::require(&[&tools::JAVA]).map_err(Refusal::Failed)?;
+            tools::require(&[&tools::JDK]).map_err(Refusal::Failed)?;
             let libs = kafka::libs(cache).map_err(Refusal::Failed)?;
             environment.insert(kafka::LIBS_VARIABLE.into(), libs.display().to_string());
             Ok(())
@@ -76,9 +77,25 @@ fn meet_one(need: &Need, cache: &Cache, environment: &mut BTreeMap<String, Strin
             environment.insert(python::VARIABLE.into(), interpreter.display().to_string());
             Ok(())
         }
+        Need::ChartTools => {
+            put_on_path(environment, &kube::kubectl_and_helm(cache).map_err(Refusal::Failed)?);
+            let prometheus = debian::unpack(cache, "prometheus").map_err(Refusal::Failed)?;
+            put_on_path(environment, &prometheus.join("usr/bin"));
+            Ok(())
+        }
+        Need::BrokerPath => {
+            let program = cache.target().join("debug/logspine");
+            environment.insert("LOGSPINE_BIN".into(), program.display().to_string());
+            Ok(())
+        }
         Need::LinuxRoot => match kube::impossible() {
             Some(reason) => Err(Refusal::Impossible(reason.to_owned())),
             None => Ok(()),
         },
     }
+}
+
+fn put_on_path(environment: &mut BTreeMap<String, String>, folder: &Path) {
+    let path = environment.get("PATH").cloned().or_else(|| std::env::var("PATH").ok()).unwrap_or_default();
+    environment.insert("PATH".into(), format!("{}:{path}", folder.display()));
 }
