@@ -93,7 +93,17 @@ pub enum AppendError {
     Damaged(#[from] Damage),
     /// The disk refused; nothing was appended.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(StorageError),
+}
+
+impl From<StorageError> for AppendError {
+    fn from(error: StorageError) -> AppendError {
+        match error {
+            StorageError::Poisoned(poisoned) => AppendError::Poisoned(poisoned),
+            StorageError::Damaged(damage) => AppendError::Damaged(damage),
+            error => AppendError::Storage(error),
+        }
+    }
 }
 
 /// A read that cannot be served.

@@ -47,6 +47,11 @@ impl OffsetIndex {
         OffsetIndex { base_offset, older, memory: Vec::new(), written: 0 }
     }
 
+    /// What its offsets are relative to.
+    pub fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
     /// Entries in all.
     pub fn entries(&self) -> u64 {
         u64::from(self.older) + self.memory.len() as u64

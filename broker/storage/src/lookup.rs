@@ -11,6 +11,7 @@ use crate::error::{ReadError, io_at};
 use crate::names;
 use crate::reader::{LogReader, TimestampOffset};
 use crate::segment::{Located, Segment, SliceError};
+use crate::time_index::TimeEntry;
 use crate::walk::{Look, Walk, WalkError};
 
 impl LogReader {
@@ -35,20 +36,38 @@ impl LogReader {
     /// The record with the largest timestamp, the first of them; `None` if no record has one.
     pub fn max_timestamp(&self) -> Result<Option<TimestampOffset>, ReadError> {
         let segments = self.segments();
-        let mut best: Option<(&Segment, crate::time_index::TimeEntry)> = None;
-        for segment in segments.iter() {
-            if let Some(max) = segment.max_timestamp()
+        let log_start = self.log_start();
+        let mut best: Option<(&Segment, TimeEntry)> = None;
+        for segment in segments.iter().filter(|segment| segment.end_offset() > log_start) {
+            let youngest = youngest_batch(segment, log_start);
+            if let Some(max) = youngest.map_err(|error| self.read_error(segment, log_start, error))?
                 && best.is_none_or(|(_, so_far)| max.timestamp > so_far.timestamp)
             {
                 best = Some((segment, max));
             }
         }
         let Some((segment, max)) = best else { return Ok(None) };
-        let found = find(segment, max.offset, self.log_start(), max.timestamp, |record| {
+        let found = find(segment, max.offset, log_start, max.timestamp, |record| {
             record.timestamp >= max.timestamp
         });
         found.map_err(|error| self.read_error(segment, max.offset, error))
     }
+}
+
+/// The segment's largest timestamp, of what the log start has left of it.
+fn youngest_batch(segment: &Segment, log_start: Offset) -> Result<Option<TimeEntry>, SliceError> {
+    if segment.base_offset >= log_start {
+        return Ok(segment.max_timestamp());
+    }
+    let mut best: Option<TimeEntry> = None;
+    segment.walk(Look::Headers, 0, |found| {
+        let entry = TimeEntry { timestamp: found.header.max_timestamp(), offset: found.header.last_offset() };
+        let served = entry.timestamp >= 0 && entry.offset >= log_start;
+        if served && best.is_none_or(|so_far| entry.timestamp > so_far.timestamp) {
+            best = Some(entry);
+        }
+    })?;
+    Ok(best)
 }
 
 /// Walks from the batch that contains `from` to the first batch young enough, and inside of it to the record.

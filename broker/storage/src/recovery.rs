@@ -72,7 +72,9 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     }
     let log_start = args.log_start.max(segments[0].base_offset);
     let log_end = log_end_of(&segments);
-    if !epochs_known {
+    // A crash can leave a log start that is older than the epochs, which forget what lies below it.
+    let first_known = epochs.entries().first().map_or(log_end, |first| first.start_offset);
+    if !epochs_known || first_known > log_start {
         scan::epochs_from_headers(&segments, &mut epochs)?;
     }
     epochs.truncate_from_end(log_end);

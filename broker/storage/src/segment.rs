@@ -74,6 +74,10 @@ impl State {
         }
     }
 
+    fn base_offset(&self) -> Offset {
+        self.index.base_offset()
+    }
+
     /// Notes one batch at the end: sizes, timestamps, ring, and an index entry once enough bytes went by.
     pub fn push(&mut self, header: &BatchHeader<'_>, index_interval_bytes: i32) {
         let spot =

@@ -60,6 +60,7 @@ struct Inner {
     generation: u64,
     off: bool,
     operations: u64,
+    reads: u64,
     cut_after: Option<u64>,
     record: Option<Vec<Op>>,
     failing_syncs: u64,
@@ -77,6 +78,11 @@ impl SimDisk {
     /// Operations that changed something, or tried to, since the disk was made.
     pub fn operations(&self) -> u64 {
         self.0.lock().operations
+    }
+
+    /// How often files were read, so that a test can say "without reading".
+    pub fn reads(&self) -> u64 {
+        self.0.lock().reads
     }
 
     /// After that many more operations the power goes: the last one may be torn, all later ones fail.
@@ -330,7 +336,9 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        self.inner()?.state.read(self.inode, buffer, position)
+        let mut inner = self.inner()?;
+        inner.reads += 1;
+        inner.state.read(self.inode, buffer, position)
     }
 
     fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<()> {

@@ -18,22 +18,32 @@ use crate::segment::Segment;
 
 const COPY_BYTES: usize = 1 << 20;
 
-/// Moves everything from `position` of the `number`-th segment on aside. False: nothing of that segment is left
-/// and it is not the log's only one.
+/// Where a log stops being believed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CutAt {
+    /// Which of the segments.
+    pub number: usize,
+    /// Where in its file.
+    pub position: u64,
+    /// Whether it was the first to be scanned, so that it stays even if it is empty.
+    pub keep_empty: bool,
+}
+
+/// Moves everything from there on aside. False: the segment went as a whole.
 pub(super) fn tail(
     args: &OpenLog,
     dir: &Path,
     found: &Found,
-    number: usize,
     segment: &Segment,
-    position: u64,
+    cut: CutAt,
     recovered: &mut Recovered,
 ) -> Result<bool, StorageError> {
+    let CutAt { number, position, keep_empty } = cut;
     for (base, len_bytes) in found.logs[number + 1..].iter().rev() {
         aside_whole(args, dir, found, *base, *len_bytes, recovered)?;
     }
     let (base, len_bytes) = found.logs[number];
-    if position == 0 && number > 0 {
+    if position == 0 && !keep_empty {
         aside_whole(args, dir, found, base, len_bytes, recovered)?;
         return Ok(false);
     }

@@ -4,6 +4,7 @@
 //! right, offsets rising without a hole between segments, leader epochs not falling. The first batch that breaks
 //! a rule decides: above the recovery point the rest is cut, below it the log is damaged from there.
 
+use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,11 +12,12 @@ use logspine_protocol::batch::BatchError;
 use logspine_protocol::types::Offset;
 
 use super::{Found, cut};
+use crate::disk::read_exact_at;
 use crate::epochs::Epochs;
 use crate::error::{Damage, StorageError, io_at};
 use crate::log::{OpenLog, Recovered, walk_error};
 use crate::names;
-use crate::segment::{Segment, State};
+use crate::segment::{Located, Segment, State};
 use crate::walk::{Look, Walk, WalkError};
 
 /// What a scan leaves.
@@ -109,7 +111,8 @@ pub(super) fn recover(
             recovered.damage = Some(stopped.damage(&segment, expected));
             segments.push(Arc::new(segment));
         } else {
-            let keep = cut::tail(args, dir, found, number, &segment, stopped.position, recovered)?;
+            let at = cut::CutAt { number, position: stopped.position, keep_empty: number == first };
+            let keep = cut::tail(args, dir, found, &segment, at, recovered)?;
             tracing::warn!(
                 path = %segment.path(names::LOG).display(), position = stopped.position, offset = %expected,
                 reason = stopped.reason, bytes = recovered.truncated_bytes, "cut the tail of a log; its bytes were moved aside"
@@ -143,13 +146,20 @@ fn missing_tail(args: &OpenLog, segments: &[Arc<Segment>], recovered: &mut Recov
 }
 
 /// Index files anew, everything synced: only then may the log end count as durable.
+///
+/// What lies above the recovery point is written once more before: if a sync failed in an earlier process, the
+/// kernel has those bytes in its cache, takes them for clean, and would not write them for a sync alone.
 fn make_durable(args: &OpenLog, dir: &Arc<Path>, scanned: &[Arc<Segment>]) -> Result<(), StorageError> {
     for (number, segment) in scanned.iter().enumerate() {
         let sealed = number + 1 < scanned.len();
         segment.clear_index_files()?;
-        for file in segment.write_indexes(sealed)? {
-            file.sync_data().map_err(io_at("sync", &segment.path(names::INDEX)))?;
+        let entries = segment.look(|state| state.index.entries() + state.time_index.entries());
+        if sealed || entries > 0 {
+            for file in segment.write_indexes(sealed)? {
+                file.sync_data().map_err(io_at("sync", &segment.path(names::INDEX)))?;
+            }
         }
+        rewrite(segment, args.recovery_point)?;
         segment.file()?.sync_data().map_err(io_at("sync", &segment.path(names::LOG)))?;
         if sealed {
             segment.close_if_sealed();
@@ -157,6 +167,24 @@ fn make_durable(args: &OpenLog, dir: &Arc<Path>, scanned: &[Arc<Segment>]) -> Re
     }
     args.disk.sync_dir(dir).map_err(io_at("sync", dir))?;
     super::sync_parent(&*args.disk, dir)
+}
+
+/// Writes the bytes of a segment from an offset on where they are already.
+fn rewrite(segment: &Segment, from: Offset) -> Result<(), StorageError> {
+    let (file, path, size_bytes) = (segment.file()?, segment.path(names::LOG), segment.size_bytes());
+    let mut at = match segment.look(|state| state.locate(from.max(segment.base_offset))) {
+        Located::Exact(spot) => u64::from(spot.position),
+        Located::From(position) => position,
+        Located::InFile => 0,
+        Located::PastEnd => size_bytes,
+    };
+    while at < size_bytes {
+        let mut chunk = vec![0; (size_bytes - at).min(1 << 20) as usize];
+        read_exact_at(&*file, &mut chunk, at).map_err(io_at("read", &path))?;
+        file.write_at(&[IoSlice::new(&chunk)], at).map_err(io_at("write", &path))?;
+        at += chunk.len() as u64;
+    }
+    Ok(())
 }
 
 /// Why a scan went no further.
@@ -177,7 +205,7 @@ impl Stopped {
         }
         let path = segment.path(names::LOG);
         let mut head = [0; 17];
-        crate::disk::read_exact_at(&*segment.file()?, &mut head, 0).map_err(io_at("read", &path))?;
+        read_exact_at(&*segment.file()?, &mut head, 0).map_err(io_at("read", &path))?;
         let length = i32::from_be_bytes([head[8], head[9], head[10], head[11]]);
         let magic = i8::from_be_bytes([head[16]]);
         let plausible = length >= 14 && u64::from(length.unsigned_abs()) + 12 <= len_bytes;

@@ -65,6 +65,9 @@ impl State {
                 _ => Located::Exact(floor),
             };
         }
+        if from == self.base_offset() {
+            return Located::Exact(Spot { base: from, last: from, position: 0 });
+        }
         match self.index.floor(from) {
             Some(spot) if from <= spot.last => Located::Exact(spot),
             Some(spot) => Located::From(u64::from(spot.position)),
