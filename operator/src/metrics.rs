@@ -42,14 +42,6 @@ impl Default for Metrics {
 impl Metrics {
     /// Fresh metrics in a registry of their own.
     pub fn new() -> Self {
-        let counter =
-            |name, help, labels| IntCounterVec::new(opts(name, help), labels).expect("the name is valid");
-        let gauge =
-            |name, help, labels| IntGaugeVec::new(opts(name, help), labels).expect("the name is valid");
-        let histogram = |name: &str, help: &str, labels| {
-            let opts = HistogramOpts::new(format!("{PREFIX}_{name}"), help.to_owned());
-            HistogramVec::new(opts, labels).expect("the name is valid")
-        };
         let metrics = Self {
             registry: Registry::new(),
             reconciliations: counter("reconciliations_total", "Passes, by kind.", &["kind"]),
@@ -68,11 +60,7 @@ impl Metrics {
                 "Duration of a pass, by kind.",
                 &["kind"],
             ),
-            last_success: GaugeVec::new(
-                opts("last_success_timestamp_seconds", "When a pass last succeeded, by kind."),
-                &["kind"],
-            )
-            .expect("the name is valid"),
+            last_success: last_success(),
             api_writes: counter(
                 "api_writes_total",
                 "Writes to the API server, without the operator's own Lease.",
@@ -106,8 +94,7 @@ impl Metrics {
                 "1 when the condition of the Cluster is True, 0 when it is False.",
                 &["namespace", "cluster", "condition"],
             ),
-            leader: IntGauge::with_opts(opts("leader", "1 when this process leads."))
-                .expect("the name is valid"),
+            leader: IntGauge::with_opts(opts("leader", "1 when this process leads.")).expect(VALID),
         };
         metrics.register_all();
         metrics
@@ -252,6 +239,25 @@ pub struct Brokers {
     pub ready: i64,
     /// Conditions that are known, by type.
     pub conditions: Vec<(String, bool)>,
+}
+
+const VALID: &str = "names and labels are constants and valid";
+
+fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    IntCounterVec::new(opts(name, help), labels).expect(VALID)
+}
+
+fn gauge(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    IntGaugeVec::new(opts(name, help), labels).expect(VALID)
+}
+
+fn histogram(name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    HistogramVec::new(HistogramOpts::from(opts(name, help)), labels).expect(VALID)
+}
+
+fn last_success() -> GaugeVec {
+    GaugeVec::new(opts("last_success_timestamp_seconds", "When a pass last succeeded, by kind."), &["kind"])
+        .expect(VALID)
 }
 
 fn opts(name: &str, help: &str) -> Opts {

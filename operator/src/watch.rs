@@ -138,7 +138,15 @@ fn run_topics(
 /// What Topics care about in each Cluster, as last seen: a Cluster's status changes with every new topic,
 /// and its Topics must not all be woken by that. One entry per Cluster name.
 #[derive(Default)]
-struct News(Mutex<HashMap<(Option<String>, String), (Option<String>, bool, bool)>>);
+struct News(Mutex<HashMap<(Option<String>, String), Seen>>);
+
+/// What Topics care about.
+#[derive(PartialEq)]
+struct Seen {
+    uid: Option<String>,
+    paused: bool,
+    available: bool,
+}
 
 impl News {
     /// Whether the Cluster is new, gone for another, paused or available otherwise than before.
@@ -147,10 +155,12 @@ impl News {
             .status
             .as_ref()
             .is_some_and(|status| conditions::is_true(&status.conditions, "Available"));
-        let seen = (cluster.uid(), cluster.spec.paused, available);
+        let seen = Seen { uid: cluster.uid(), paused: cluster.spec.paused, available };
         let key = (cluster.namespace(), cluster.name_any());
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.insert(key, seen.clone()) != Some(seen) || cluster.metadata.deletion_timestamp.is_some()
+        let is_new = last.get(&key) != Some(&seen);
+        last.insert(key, seen);
+        is_new || cluster.metadata.deletion_timestamp.is_some()
     }
 }
 

@@ -53,7 +53,8 @@ impl BrokerProbe for HttpProbe {
     }
 }
 
-async fn fetch(pod_ip: &str, port: u16) -> Result<BrokerReport, ProbeError> {
+/// The report of the broker at this address and port.
+pub async fn fetch(pod_ip: &str, port: u16) -> Result<BrokerReport, ProbeError> {
     let address: IpAddr = pod_ip.parse().map_err(|_| ProbeError::Address(pod_ip.into()))?;
     let exchange = async {
         let mut stream = TcpStream::connect((address, port)).await?;

@@ -158,7 +158,8 @@ fn values(entries: Vec<ConfigEntry>) -> BTreeMap<String, ConfigValue> {
 }
 
 fn translate(error: ClientError) -> AdminError {
-    let passes = error.is_retriable() || error.is_unreachable();
+    // Kafka retries an unknown topic because it may be on its way; here it is an answer.
+    let passes = (error.is_retriable() || error.is_unreachable()) && !error.is_unknown_topic();
     match &error {
         _ if passes => AdminError::Unreachable { message: error.to_string(), silent_for: Duration::ZERO },
         ClientError::Api { code, message, .. } => AdminError::Refused {

@@ -4,6 +4,8 @@
 //!
 //! Stories: create, edit, delete and recreate. The number of crash points visited is printed.
 
+#![allow(clippy::unwrap_used)] // A test may stop here.
+
 mod api;
 mod process;
 mod world;
@@ -117,7 +119,10 @@ fn ids(text: &str) -> Vec<String> {
     ids
 }
 
-fn topics_without_ids(world: &World) -> Vec<(String, usize, Vec<(String, String)>)> {
+/// Name, number of partitions, configuration.
+type Shape = (String, usize, Vec<(String, String)>);
+
+fn topics_without_ids(world: &World) -> Vec<Shape> {
     let config = |topic: &logspine_operator::brokers::ActualTopic| {
         topic.config.iter().map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
     };

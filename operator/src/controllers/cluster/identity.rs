@@ -55,7 +55,10 @@ fn encode(mut bytes: [u8; 16]) -> String {
         })
         .collect();
     // Kafka's tools take an id that begins with a dash for an option.
-    if text.starts_with('-') { format!("A{}", &text[1..]) } else { text }
+    match text.strip_prefix('-') {
+        Some(rest) => format!("A{rest}"),
+        None => text,
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ const LATER: Duration = Duration::from_secs(120);
 /// When the pass only recorded its intent, or acted.
 const NOW: Duration = Duration::from_millis(50);
 
+/// Refusals that say that the topic has appeared or disappeared since it was looked at.
+const OVERTAKEN: [&str; 3] = ["TOPIC_ALREADY_EXISTS", "UNKNOWN_TOPIC_OR_PARTITION", "UNKNOWN_TOPIC_ID"];
+
 /// What a pass of a Topic needs beside the common context.
 pub struct TopicContext {
     /// The common context.
@@ -91,8 +94,8 @@ async fn act(
     for action in &plan.actions {
         match apply::apply(&context.common, connection, topic, wanted, action).await {
             Ok(()) => {}
-            Err(AdminError::Refused { code, .. }) if code == "TOPIC_ALREADY_EXISTS" => {
-                // Somebody was faster; the next pass sees the topic and judges whether it is ours.
+            Err(AdminError::Refused { code, .. }) if OVERTAKEN.contains(&code.as_str()) => {
+                // Somebody was faster; the next pass sees what there is and judges anew.
                 again = SOON;
             }
             Err(AdminError::Refused { message, .. }) => {

@@ -152,7 +152,12 @@ fn present(wanted: &ValidTopic, memory: &Memory, topic: &ActualTopic, settled: b
         None if memory.intent == Some(TopicIntent::Create) && agrees => true,
         Some(_) | None => false,
     };
-    if !ours && !(wanted.adopt == Adopt::Force || (wanted.adopt == Adopt::IfIdentical && agrees)) {
+    let may_adopt = match wanted.adopt {
+        Adopt::Never => false,
+        Adopt::IfIdentical => agrees,
+        Adopt::Force => true,
+    };
+    if !ours && !may_adopt {
         return idle("AdoptionRefused", refusal(wanted, topic));
     }
     let mut managed = memory.managed_config.clone();
