@@ -1,4 +1,5 @@
-//! Apache Kafka's own `kafka-consumer-groups`, the second opinion on every offset and lag.
+//! Apache Kafka's own tools: `kafka-consumer-groups`, the second opinion on every offset and lag, and
+//! `kafka-console-producer`, a client that outlives a broker's death.
 //!
 //! Invariants: runs the released jars, unchanged; its table is read by column names. Called by the story.
 
@@ -11,6 +12,8 @@ use crate::kafka;
 use crate::process::Program;
 
 const CONSUMER_GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+
+const CONSOLE_PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
 
 /// Group and partition of the one topic of the story.
 pub type Bookmark = (String, u32);
@@ -27,6 +30,22 @@ pub fn consumer_groups(cache: &Cache, bootstrap: &str, arguments: &[&str]) -> an
         .args([CONSUMER_GROUPS, "--bootstrap-server", bootstrap])
         .args(arguments)
         .run(None)
+}
+
+/// The rows of the tool's tables under one heading, without what else it and its libraries say.
+pub fn one_table(output: &str, topic: &str) -> String {
+    let heading = output.lines().find(|line| line.starts_with("GROUP "));
+    let mut rows: Vec<&str> =
+        output.lines().filter(|line| line.split_whitespace().nth(1) == Some(topic)).collect();
+    rows.sort_unstable();
+    heading.into_iter().chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+/// Sends the lines that a shell command writes, with `kafka-console-producer`.
+pub fn produce_lines(cache: &Cache, arguments: &[&str], lines: &str) -> anyhow::Result<()> {
+    let class_path = format!("{}/*", kafka::libs(cache)?.display());
+    let tool = format!("java -cp '{class_path}' {CONSOLE_PRODUCER} {}", arguments.join(" "));
+    Program::new("sh").args(["-c", &format!("{{ {lines}; }} | {tool}")]).run(None).map(|_| ())
 }
 
 /// Every bookmark of every group on this topic, as `--describe --all-groups` tells it.
@@ -66,6 +85,7 @@ mod tests {
             GROUP    TOPIC   PARTITION  CURRENT-OFFSET  LOG-END-OFFSET  LAG  CONSUMER-ID  HOST  CLIENT-ID\n\
             billing  orders  0          10              12              2    -            -     -\n\
             billing  other   0          1               1               0    -            -     -\n";
+        assert_eq!(one_table(table, "orders").lines().count(), 2);
         let positions = positions(table, "orders").expect("a table");
         assert_eq!(positions, BTreeMap::from([(("billing".to_owned(), 0), (10, 2))]));
     }

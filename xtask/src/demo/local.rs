@@ -107,15 +107,7 @@ impl Local {
 
     fn create_topic(&self) -> anyhow::Result<()> {
         Program::new(&self.binary)
-            .args([
-                "topic",
-                "create",
-                self.topic(),
-                "--partitions",
-                "3",
-                "--bootstrap-server",
-                &self.bootstrap(),
-            ])
+            .args(["topic", "create", self.topic(), "--partitions", "3", "--bootstrap", &self.bootstrap()])
             .run(None)
             .map(|_| ())
     }

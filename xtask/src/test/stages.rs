@@ -55,7 +55,7 @@ pub const STAGES: &[Stage] = &[
         name: "clippy",
         promise: "no warning in any area",
         commands: &[
-            "cargo clippy --locked -p logspine-protocol -p logspine-client -p logspine-storage -p logspine-cluster \
+            "cargo clippy --locked --keep-going -p logspine-protocol -p logspine-client -p logspine-storage -p logspine-cluster \
              -p logspine-replica -p logspine --all-targets -- -D warnings",
             "cargo clippy --locked -p logspine-operator --all-targets -- -D warnings",
             "cargo clippy --locked -p xtask -p logspine-e2e --all-targets -- -D warnings",
