@@ -77,7 +77,7 @@ impl Describe<'_> {
             Err((code, message)) => (code, Some(message.into()), Vec::new()),
         };
         if let Some(keys) = &asked.configuration_keys {
-            configs.retain(|config| keys.iter().any(|key| *key == config.name));
+            configs.retain(|config| keys.contains(&config.name));
         }
         DescribeConfigsResult {
             error_code: code.code(),

@@ -71,7 +71,9 @@ pub fn spawn(
         broker_epoch,
         producer_ids: Arc::new(ProducerIds::default()),
     };
-    let driver = Driver { log, publisher, image, published, waiting: BTreeMap::new(), next_token: 1 };
+    let published_index = log.raft().quorum().committed_index();
+    let waiting = BTreeMap::new();
+    let driver = Driver { log, publisher, image, published, published_index, waiting, next_token: 1 };
     let thread =
         std::thread::Builder::new().name("controller".to_owned()).spawn(move || driver.run(queue))?;
     Ok((handle, ControllerThread { commands, thread }))
@@ -82,6 +84,8 @@ struct Driver {
     publisher: Publisher,
     image: Arc<ArcSwap<MetadataImage>>,
     published: watch::Sender<u64>,
+    /// Up to where the log was carried out.
+    published_index: u64,
     /// Who waits for the reply with this token. At most `BATCH_LEN`: every round answers all that it took.
     waiting: BTreeMap<u64, oneshot::Sender<Result<Outcome, RequestError>>>,
     next_token: u64,
@@ -123,14 +127,17 @@ impl Driver {
     }
 
     fn publish(&mut self) {
-        let before = self.image.load_full();
-        let after = self.log.image();
-        if *before == *after {
+        let committed_index = self.log.raft().quorum().committed_index();
+        if committed_index == self.published_index {
             return;
         }
-        self.publisher.before_image(&before, after);
+        self.published_index = committed_index;
+        let before = self.image.load_full();
+        let after = self.log.image();
+        let delta = after.topics_since(&before);
+        self.publisher.before_image(&before, after, &delta);
         self.image.store(Arc::new(after.clone()));
-        self.publisher.after_image(&before, after);
+        self.publisher.after_image(&delta);
         self.published.send_modify(|count| *count += 1);
     }
 

@@ -12,9 +12,12 @@ mod producer_ids;
 mod publisher;
 mod registration;
 mod strays;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
+use logspine_cluster::metadata::configs::{ConfigError, validate_file};
 use logspine_cluster::metadata::{
     CLUSTER_METADATA_TOPIC_NAME, Input, MetadataImage, Outcome, Request, RequestError, Settings,
 };
@@ -24,6 +27,7 @@ use logspine_replica::metadata_log::{MetadataLog, MetadataLogError};
 use logspine_replica::raft_log::OpenRaftLog;
 use logspine_storage::StorageError;
 use thiserror::Error;
+use tracing::warn;
 
 use crate::config::BrokerConfig;
 use crate::identity::{self, Identity};
@@ -54,6 +58,8 @@ pub enum StartError {
     Storage(#[from] StorageError),
     #[error("this broker cannot be registered: {0}")]
     Register(RequestError),
+    #[error("the configuration is not valid: {0}")]
+    Config(ConfigError),
     #[error("the only voter of the metadata quorum did not become its leader")]
     NotLeader,
     #[error(
@@ -70,6 +76,7 @@ pub enum StartError {
 /// Replays, registers, opens the local partitions, and starts the thread. Blocks until all of that is done.
 pub fn start(start: Start) -> Result<(MetadataHandle, ControllerThread), StartError> {
     let Start { config, identity, partitions, lifecycle } = start;
+    check_file(&config)?;
     let broker = BrokerId(identity.node_id);
     let open = OpenRaftLog {
         disk: Arc::clone(partitions.log_dir().disk()),
@@ -90,6 +97,18 @@ pub fn start(start: Start) -> Result<(MetadataHandle, ControllerThread), StartEr
     publisher.note_recovery_point(log.raft().recovery_point());
     publisher.publish_first(log.image(), &lifecycle);
     driver::spawn(log, publisher, broker, broker_epoch).map_err(StartError::Thread)
+}
+
+/// A default of topics that cannot be read stops the start; one that is not acted on is told. Values of keys that may
+/// hold secrets are not in this table.
+fn check_file(config: &BrokerConfig) -> Result<(), StartError> {
+    for finding in validate_file(&config.properties) {
+        match finding {
+            ConfigError::NotHonoured { .. } => warn!("{finding}"),
+            _ => return Err(StartError::Config(finding)),
+        }
+    }
+    Ok(())
 }
 
 /// A request before the driver's thread exists.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use logspine_cluster::metadata::configs::{ConfigMap, broker_number};
 use logspine_cluster::metadata::{
-    CLUSTER_METADATA_TOPIC_NAME, ConfigResource, MetadataImage, Partition, ResourceType, Topic,
+    CLUSTER_METADATA_TOPIC_NAME, ConfigResource, MetadataImage, Partition, ResourceType, Topic, TopicsDelta,
 };
 use logspine_protocol::types::{BrokerId, Offset, PartitionIndex};
 use logspine_replica::LeaderWord;
@@ -44,14 +44,15 @@ impl Publisher {
 
     /// Opens everything that lives here, and counts it for `/status`.
     pub fn publish_first(&self, image: &MetadataImage, lifecycle: &Lifecycle) {
-        let specs = self.specs(&MetadataImage::default(), image);
+        let nothing = MetadataImage::default();
+        let specs = self.specs(&nothing, image, &image.topics_since(&nothing));
         lifecycle.recovery_total(u32::try_from(specs.len()).unwrap_or(u32::MAX));
         self.open(&specs, || lifecycle.recovery_one_done());
     }
 
     /// What must be true before `after` is shown: its partitions are open, its settings taken.
-    pub fn before_image(&self, before: &MetadataImage, after: &MetadataImage) {
-        self.open(&self.specs(before, after), || {});
+    pub fn before_image(&self, before: &MetadataImage, after: &MetadataImage, delta: &TopicsDelta) {
+        self.open(&self.specs(before, after, delta), || {});
         for topic in self.reconfigured(before, after) {
             let config = after.topic_config(&topic.name, self.broker, &self.file);
             self.partitions.configure_topic(topic.topic_id, &config);
@@ -59,16 +60,21 @@ impl Publisher {
     }
 
     /// What is left to do once nobody can find the old topics any more.
-    pub fn after_image(&self, before: &MetadataImage, after: &MetadataImage) {
-        for topic in after.topics_since(before).removed {
+    pub fn after_image(&self, delta: &TopicsDelta) {
+        for topic in &delta.removed {
             self.partitions.delete_topic(topic.topic_id);
         }
     }
 
     /// The partitions that this broker leads and that are new or changed.
-    fn specs(&self, before: &MetadataImage, after: &MetadataImage) -> Vec<PartitionSpec> {
+    fn specs(
+        &self,
+        before: &MetadataImage,
+        after: &MetadataImage,
+        delta: &TopicsDelta,
+    ) -> Vec<PartitionSpec> {
         let mut specs = Vec::new();
-        for topic in after.topics_since(before).changed {
+        for topic in &delta.changed {
             let known = before.topic_by_id(topic.topic_id);
             let is_known = |index: &PartitionIndex, partition: &Partition| {
                 known.and_then(|topic| topic.partitions.get(index)) == Some(partition)
@@ -77,7 +83,7 @@ impl Publisher {
                 .partitions
                 .iter()
                 .filter(|(index, partition)| partition.leader == self.broker && !is_known(index, partition));
-            specs.extend(changed.map(|(index, partition)| self.spec(after, &topic, *index, partition)));
+            specs.extend(changed.map(|(index, partition)| self.spec(after, topic, *index, partition)));
         }
         specs
     }
