@@ -1,0 +1,18 @@
+//! Promise: librdkafka, through confluent-kafka-python, writes with every codec, replays, seeks by time and shares
+//! in groups of three.
+
+mod foreign;
+mod support;
+
+use support::Broker;
+
+#[test]
+fn librdkafka_tells_its_story_without_contradiction() {
+    let Some(mut python) = foreign::python("librdkafka_tells_its_story_without_contradiction") else {
+        return;
+    };
+    let broker = Broker::start(&["group.initial.rebalance.delay.ms=0", "num.partitions=6"]);
+    let program = python.arg(foreign::clients().join("python/story.py"));
+    let facts = foreign::run(program, &broker, &["story"]);
+    foreign::story::Story::parse(&facts).believe("librdkafka");
+}
