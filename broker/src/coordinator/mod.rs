@@ -15,6 +15,9 @@ mod router;
 mod timers;
 mod uuid;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
