@@ -34,8 +34,8 @@ use super::{ClusterStatus, Pool, schema};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Controller", type_ = "integer", json_path = ".status.controllerId", priority = 1),
     printcolumn(name = "Storage", type_ = "string", json_path = ".spec.pools[0].storage.size", priority = 1),
-    validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
-        .message("the name must be at most 40 characters of a-z, 0-9 and '-', begin with a letter and end with a letter or digit: pods and services are named after it")
+    validation = Rule::new("self.metadata.name.size() <= 32 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("the name must be at most 32 characters of a-z, 0-9 and '-', begin with a letter and end with a letter or digit: pods and services are named after it")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterSpec {

@@ -19,7 +19,7 @@ use super::schema;
 #[serde(rename_all = "camelCase")]
 pub struct Pool {
     /// Name of the pool; part of the names of its pods and volumes.
-    #[schemars(length(min = 1, max = 15), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 12), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Number of brokers. More than one is refused until brokers replicate.
     #[serde(default = "one")]

@@ -56,7 +56,7 @@ fn a_plain_cluster_and_a_plain_topic_are_accepted() {
 fn a_cluster_is_refused_in_words() {
     type Case = (&'static str, fn(&mut Cluster));
     let cases: &[Case] = &[
-        ("at most 40 characters", |c| c.metadata.name = Some("a".repeat(41))),
+        ("at most 32 characters", |c| c.metadata.name = Some("a".repeat(33))),
         ("begin with a letter", |c| c.metadata.name = Some("1st".into())),
         ("begin with a letter", |c| c.metadata.name = Some("a.b".into())),
         ("exactly one pool", |c| {

@@ -103,7 +103,7 @@ pub struct TopicSpec {
 #[serde(rename_all = "camelCase")]
 pub struct ClusterRef {
     /// Name of the Cluster.
-    #[schemars(length(min = 1, max = 40))]
+    #[schemars(length(min = 1, max = 32))]
     pub name: String,
 }
 

@@ -88,6 +88,9 @@ impl ValidCluster {
     }
 }
 
+/// Longest names of a Cluster and a pool: the longest Service (cluster-pool-0-listener) has 63 characters then.
+const NAME_MAX: usize = 32;
+const POOL_NAME_MAX: usize = 12;
 /// Keys that the operator writes itself.
 const OWNED_KEYS: [&str; 12] = [
     "node.id",
@@ -121,8 +124,11 @@ pub fn validate(cluster: &Cluster) -> Result<ValidCluster, String> {
         config_entry(key, value)?;
     }
     let name = cluster.name_any();
-    if name.len() > 40 || name.contains('.') {
-        return Err(format!("the name {name} is longer than 40 characters or contains a dot"));
+    if name.len() > NAME_MAX || pool.name.len() > POOL_NAME_MAX || name.contains('.') {
+        return Err(format!(
+            "the name {name} or {} is too long (at most {NAME_MAX} and {POOL_NAME_MAX}) or contains a dot",
+            pool.name
+        ));
     }
     Ok(ValidCluster {
         name,

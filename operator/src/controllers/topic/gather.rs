@@ -4,6 +4,7 @@
 //! thousand times. Only the brokers are asked. Writes and decides nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -37,6 +38,11 @@ pub struct Found {
 /// Read everything.
 pub async fn gather(context: &Context, caches: &Caches, topic: &Topic, wanted: &ValidTopic) -> Found {
     let alone = |actual| Found { actual, connection: None };
+    // An empty cache says that nothing has been read yet, not that there is no Cluster: a finalizer would be
+    // released and a topic left behind.
+    if caches.clusters.wait_until_ready().await.is_err() || caches.topics.wait_until_ready().await.is_err() {
+        return alone(Actual::Silent { silent_for: Duration::ZERO });
+    }
     let namespace = topic.namespace().unwrap_or_default();
     let Some(cluster) = caches.clusters.get(&ObjectRef::new(&wanted.cluster).within(&namespace)) else {
         return alone(Actual::NoCluster);
