@@ -21,10 +21,9 @@ struct MemoryCgroup {
 impl MemoryCgroup {
     fn create(bytes: u64) -> Option<MemoryCgroup> {
         let name = format!("logspine-test-{}", std::process::id());
-        for (root, file) in [
-            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-            ("/sys/fs/cgroup", "memory.max"),
-        ] {
+        for (root, file) in
+            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
+        {
             let path = std::path::Path::new(root).join(&name);
             if std::fs::create_dir(&path).is_err() {
                 continue;
@@ -67,7 +66,8 @@ fn two_hundred_clients_that_declare_90_mib_and_send_nothing_cost_nothing() {
     let mut healthy = RawClient::connect(&broker.address());
     let begun = Instant::now();
     for _ in 0..100 {
-        let answer: ApiVersionsResponse<'_> = healthy.call(&ApiVersionsRequest::default(), ApiKey::ApiVersions, 0);
+        let answer: ApiVersionsResponse<'_> =
+            healthy.call(&ApiVersionsRequest::default(), ApiKey::ApiVersions, 0);
         assert_eq!(answer.error_code, 0);
     }
     println!("100 requests of a healthy client took {:?}", begun.elapsed());
@@ -82,10 +82,8 @@ fn two_hundred_clients_that_declare_90_mib_and_send_nothing_cost_nothing() {
 #[test]
 fn clients_that_send_halves_of_large_requests_stay_within_the_pool_and_a_small_request_is_served() {
     let pool = 32 << 20;
-    let broker = Broker::start(&[
-        "socket.request.max.bytes=33554432",
-        &format!("queued.max.request.bytes={pool}"),
-    ]);
+    let broker =
+        Broker::start(&["socket.request.max.bytes=33554432", &format!("queued.max.request.bytes={pool}")]);
     let before = broker.resident_kib();
     let chunk = vec![0_u8; 64 << 10];
     let mut hostile = Vec::new();
@@ -102,7 +100,8 @@ fn clients_that_send_halves_of_large_requests_stay_within_the_pool_and_a_small_r
         }
     }
     let mut healthy = RawClient::connect(&broker.address());
-    let answer: ApiVersionsResponse<'_> = healthy.call(&ApiVersionsRequest::default(), ApiKey::ApiVersions, 0);
+    let answer: ApiVersionsResponse<'_> =
+        healthy.call(&ApiVersionsRequest::default(), ApiKey::ApiVersions, 0);
     assert_eq!(answer.error_code, 0);
     let after = broker.resident_kib();
     println!("{before} KiB resident before, {after} KiB with 40 half requests; pool {} KiB", pool >> 10);
@@ -142,6 +141,7 @@ fn random_bytes_close_their_connection_and_the_broker_lives() {
         let _ = client.receive();
     }
     let mut healthy = RawClient::connect(&broker.address());
-    let answer: ApiVersionsResponse<'_> = healthy.call(&ApiVersionsRequest::default(), ApiKey::ApiVersions, 0);
+    let answer: ApiVersionsResponse<'_> =
+        healthy.call(&ApiVersionsRequest::default(), ApiKey::ApiVersions, 0);
     assert_eq!(answer.error_code, 0);
 }

@@ -44,7 +44,8 @@ fn another_unknown_version_or_api_closes_its_connection_and_no_other() {
         client.send_frame(&header(key, version, 1));
         assert_eq!(client.receive(), Answer::Closed, "key {key} version {version}");
     }
-    let answer: ApiVersionsResponse<'_> = bystander.call(&ApiVersionsRequest::default(), ApiKey::ApiVersions, 0);
+    let answer: ApiVersionsResponse<'_> =
+        bystander.call(&ApiVersionsRequest::default(), ApiKey::ApiVersions, 0);
     assert_eq!(answer.error_code, 0);
     let log = broker.log();
     assert!(log.contains("Metadata v99 is not served"), "{log}");
@@ -56,7 +57,8 @@ fn every_version_of_metadata_is_answered() {
     let broker = Broker::start(&[]);
     let mut client = RawClient::connect(&broker.address());
     for version in 0..=13 {
-        let all = MetadataRequest { topics: if version == 0 { Some(vec![]) } else { None }, ..Default::default() };
+        let all =
+            MetadataRequest { topics: if version == 0 { Some(vec![]) } else { None }, ..Default::default() };
         let answer: MetadataResponse<'_> = client.call(&all, ApiKey::Metadata, version);
         assert_eq!(answer.brokers.len(), 1, "version {version}");
         assert_eq!(answer.brokers[0].port, i32::from(broker.port));

@@ -27,7 +27,8 @@ pub async fn handle(
         };
     }
     let image = context.broker.metadata.image();
-    let finalized = image.features().iter().filter(|(name, _)| SUPPORTED_FEATURES.iter().any(|row| row.0 == **name));
+    let finalized =
+        image.features().iter().filter(|(name, _)| SUPPORTED_FEATURES.iter().any(|row| row.0 == **name));
     let finalized_features: Vec<FinalizedFeatureKey<'static>> = finalized
         .map(|(name, level)| FinalizedFeatureKey {
             name: name.clone().into(),
@@ -48,7 +49,9 @@ pub async fn handle(
 /// Feature, lowest and highest level. `metadata.version` 30 is Kafka 4.3.
 const SUPPORTED_FEATURES: &[(&str, i16, i16)] = &[("metadata.version", 30, 30)];
 
-fn supported_feature(&(name, min_version, max_version): &(&'static str, i16, i16)) -> SupportedFeatureKey<'static> {
+fn supported_feature(
+    &(name, min_version, max_version): &(&'static str, i16, i16),
+) -> SupportedFeatureKey<'static> {
     SupportedFeatureKey { name: name.into(), min_version, max_version }
 }
 

@@ -34,6 +34,7 @@ pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, R
     };
     let reads = Reads::of(context, &request, &plan);
     let pass = read_or_wait(context, &request, &reads).await;
+    reads.count(&pass);
     let (response, slices) = plan.answer(sessions, pass);
     encode_answer_in(context, &response, context.api_version, slices)
 }

@@ -240,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn a_claimed_length_costs_nothing_until_bytes_arrive() {
         let (mut client, server) = pair().await;
-        client.write_all(&(90 << 20_i32).to_be_bytes()).await.unwrap();
+        client.write_all(&(90_i32 << 20).to_be_bytes()).await.unwrap();
         client.write_all(&[7; 100]).await.unwrap();
         let mut reader = reader(1 << 20);
         while reader.received.len() < 104 {

@@ -111,10 +111,12 @@ mod tests {
         let mut first = Lease::default();
         memory.grow(&mut first, 32 * 1024 + FREE_BYTES).await;
         let mut second = Lease::default();
-        let mut waiting = std::pin::pin!(memory.grow(&mut second, FREE_BYTES + 1024));
-        assert!(futures::poll!(waiting.as_mut()).is_pending());
-        drop(first);
-        waiting.await;
+        {
+            let mut waiting = std::pin::pin!(memory.grow(&mut second, FREE_BYTES + 1024));
+            assert!(futures::poll!(waiting.as_mut()).is_pending());
+            drop(first);
+            waiting.await;
+        }
         assert_eq!(second.held_bytes(), 1024);
     }
 }

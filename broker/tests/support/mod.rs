@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each test uses its part of this")]
 
+pub mod calls;
 pub mod raw;
 
 use std::io::{Read, Write};

@@ -118,6 +118,15 @@ impl<'p> Reads<'p> {
         Registered { reads: self, waiter }
     }
 
+    /// Counts what an answer takes along.
+    pub fn count(&self, pass: &Pass) {
+        for (target, read) in self.targets.iter().zip(&pass.reads) {
+            if let (Ok(partition), Some(slice)) = (&target.found, &read.slice) {
+                partition.traffic.fetched(u64::from(slice.len));
+            }
+        }
+    }
+
     pub fn pass(&self) -> Pass {
         let mut pass = Pass {
             reads: Vec::with_capacity(self.targets.len()),
