@@ -105,6 +105,16 @@ impl Broker {
         Ok(())
     }
 
+    /// SIGTERM: the broker stops cleanly, within its grace period.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        let mut child = self.child.take().context("no broker runs")?;
+        let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
+        ensure!(sent.success(), "cannot signal the broker");
+        let status = child.wait()?;
+        ensure!(status.success(), "the broker stopped with {status}: {}", self.log_tail());
+        Ok(())
+    }
+
     /// The end of what the broker logged, for messages of failure.
     pub fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(self.dir.join("broker.log")).unwrap_or_default();

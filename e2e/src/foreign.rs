@@ -25,6 +25,17 @@ pub const PYTHON_WITH_LIBRDKAFKA: Tool = Tool {
     get: "`cargo xtask test` installs it into its cache and sets LOGSPINE_PYTHON",
 };
 
+pub const KAFKA_JARS: Tool = Tool {
+    name: "Java with the jars of Kafka 4.3.1",
+    probe: || kafka_libs().is_some() && runs(Command::new("java").arg("-version")),
+    get: "`cargo xtask test` fetches them by Maven and sets LOGSPINE_KAFKA_LIBS",
+};
+
+/// The folder of Apache Kafka's jars.
+pub fn kafka_libs() -> Option<PathBuf> {
+    std::env::var_os("LOGSPINE_KAFKA_LIBS").map(PathBuf::from).filter(|libs| libs.is_dir())
+}
+
 /// The interpreter that has the foreign clients' packages.
 pub fn python() -> PathBuf {
     std::env::var_os("LOGSPINE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from)
@@ -54,6 +65,20 @@ pub fn create_topic(bootstrap: &str, topic: &str, partitions: u32) -> anyhow::Re
         .output()
         .context("cannot run Python")?;
     ensure!(output.status.success(), "create {topic}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Deletes a topic by librdkafka's admin client.
+pub fn delete_topic(bootstrap: &str, topic: &str) -> anyhow::Result<()> {
+    let program = "import sys; from confluent_kafka.admin import AdminClient\n\
+        b, t = sys.argv[1:3]\n\
+        client = AdminClient({'bootstrap.servers': b})\n\
+        client.delete_topics([t])[t].result(30)";
+    let output = Command::new(python())
+        .args(["-c", program, bootstrap, topic])
+        .output()
+        .context("cannot run Python")?;
+    ensure!(output.status.success(), "delete {topic}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 

@@ -62,14 +62,7 @@ fn settings(kube: &Kubernetes, story: &mut Story, topic: &Value) -> anyhow::Resu
 fn lost(kube: &Kubernetes, brokers: &Brokers, story: &mut Story) -> anyhow::Result<()> {
     let id = status(kube)?["topicId"].clone();
     story.step("delete the topic behind the operator's back", 30, || {
-        let script = "import sys; from confluent_kafka.admin import AdminClient\n\
-            b, t = sys.argv[1:3]\n\
-            AdminClient({'bootstrap.servers': b}).delete_topics([t])[t].result(20)";
-        let python = logspine_e2e::foreign::python();
-        let output =
-            std::process::Command::new(python).args(["-c", script, &brokers.outside(), "orders"]).output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
+        logspine_e2e::foreign::delete_topic(&brokers.outside(), "orders")
     })?;
     story.until("the resource says TopicLost and keeps the id", 90, || {
         let ready = kube.condition("e2e-topic", TOPIC, "orders", "Ready")?;
