@@ -56,6 +56,8 @@ pub async fn wait_and_stop(
         std::process::exit(1);
     });
     running.broker.lifecycle.advance(State::Stopping);
+    // Before the grace period: who is parked in a group waits for others, not for us.
+    running.broker.coordinator.stop();
     if tokio::time::timeout(GRACE, serving).await.is_err() {
         warn!("connections did not finish within {}s; closing them", GRACE.as_secs());
     }

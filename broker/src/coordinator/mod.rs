@@ -20,6 +20,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use logspine_cluster::group::request::List;
@@ -60,6 +61,7 @@ struct Inner {
     creation: tokio::sync::Mutex<()>,
     /// What was published when topics were last compared.
     seen: ArcSwap<MetadataImage>,
+    stopped: AtomicBool,
 }
 
 /// Logs that are read at the same time at start: more would only contend for the disk.
@@ -82,6 +84,7 @@ impl Coordinator {
             loads: Arc::new(tokio::sync::Semaphore::new(CONCURRENT_LOADS)),
             creation: tokio::sync::Mutex::default(),
             seen: ArcSwap::new(metadata.image()),
+            stopped: AtomicBool::new(false),
             metadata,
         });
         tokio::spawn(timers::run(Arc::clone(&inner.deadlines), Arc::downgrade(&inner)));
@@ -132,11 +135,12 @@ impl Coordinator {
         }
     }
 
-    /// Sends everybody away who waits here. The broker stops.
+    /// The broker stops: who waits for other members is sent away, nobody new is served, and what is on its
+    /// way to the disk is still answered when it is there. May be called twice.
     pub fn stop(&self) {
-        let shards = std::mem::take(&mut *self.inner.shards.lock());
-        for shard in shards.into_values() {
-            shard.resign();
+        self.inner.stopped.store(true, Ordering::Release);
+        for shard in self.shards() {
+            shard.step(Input::Resigned);
         }
     }
 

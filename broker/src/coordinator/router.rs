@@ -4,6 +4,7 @@
 //! (Kafka's `GroupCoordinatorService.partitionFor`); its coordinator is that partition's leader.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use logspine_cluster::metadata::{GROUP_METADATA_TOPIC_NAME, MetadataImage, Partition};
 use logspine_protocol::error::ErrorCode;
@@ -44,11 +45,15 @@ impl Coordinator {
     pub(super) fn shard_of(&self, group_id: &str) -> Result<Arc<Shard>, ErrorCode> {
         let image = self.inner.metadata.image();
         let (index, partition) = partition_of(&image, group_id).ok_or(ErrorCode::NotCoordinator)?;
-        if partition.leader != self.inner.broker {
+        if partition.leader != self.inner.broker || self.has_stopped() {
             return Err(ErrorCode::NotCoordinator);
         }
         // Led here but not open: its log is being opened, or cannot be.
         self.open_shard(index).ok_or(ErrorCode::CoordinatorNotAvailable)
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.inner.stopped.load(Ordering::Acquire)
     }
 
     /// Makes sure that every partition of the topic that is here has its shard, and no other.
@@ -73,6 +78,9 @@ impl Coordinator {
 
     /// The shard over the partition as it is open here now; a new one if there is none yet.
     fn open_shard(&self, index: i32) -> Option<Arc<Shard>> {
+        if self.has_stopped() {
+            return None;
+        }
         let partition = self.inner.partitions.by_name(GROUP_METADATA_TOPIC_NAME, index)?;
         let (shard, replaced) = {
             let mut shards = self.inner.shards.lock();

@@ -261,3 +261,25 @@ async fn when_the_log_is_gone_everybody_is_refused_and_nobody_waits() {
     bench.coordinator.stop();
     assert_eq!(parked.await.unwrap(), GroupResponse::Error(ErrorCode::NotCoordinator));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_sends_the_parked_away_and_still_answers_what_is_on_its_way_to_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path());
+    bench.coordinator.find("g").await.unwrap();
+    let anna = joined(bench.ask(join("anna", "", 60_000)).await);
+    let mut alone = commit("orders", TopicId::ZERO, 9);
+    let GroupRequest::CommitOffsets(offsets) = &mut alone else { unreachable!("built as a commit") };
+    offsets.group_id = "alone".into();
+    // Polled in this order: both requests are under way when the stop comes.
+    let (parked, committed, ()) = tokio::join!(
+        bench.coordinator.request("g", join("bob", "", 60_000)),
+        bench.coordinator.request("alone", alone),
+        async { bench.coordinator.stop() },
+    );
+    assert_eq!(parked, GroupResponse::Error(ErrorCode::NotCoordinator));
+    assert_committed(committed);
+    let late = bench.coordinator.request("g", join("anna", &anna.member_id, 60_000)).await;
+    assert_eq!(late, GroupResponse::Error(ErrorCode::NotCoordinator));
+    bench.stop().await;
+}
