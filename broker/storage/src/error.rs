@@ -71,13 +71,17 @@ pub enum AppendError {
     #[error("the record batch has {size_bytes} bytes, max.message.bytes is {max_message_bytes}")]
     RecordTooLarge { size_bytes: usize, max_message_bytes: i32 },
     /// `message.timestamp.before.max.ms` and `after.max.ms`.
-    #[error("timestamp {timestamp} is outside of the allowed window around {now_ms} (before {before_max_ms} ms, after {after_max_ms} ms)")]
+    #[error(
+        "timestamp {timestamp} is outside of the allowed window around {now_ms} (before {before_max_ms} ms, after {after_max_ms} ms)"
+    )]
     InvalidTimestamp { timestamp: i64, now_ms: i64, before_max_ms: i64, after_max_ms: i64 },
     /// A compacted topic needs keys.
     #[error("record {index} of the batch has no key, and the topic is compacted")]
     KeylessRecord { index: usize },
     /// A gap in a producer's sequences.
-    #[error("producer {producer_id} epoch {producer_epoch} sent sequence {sequence}, its last one was {last_sequence}")]
+    #[error(
+        "producer {producer_id} epoch {producer_epoch} sent sequence {sequence}, its last one was {last_sequence}"
+    )]
     OutOfOrderSequence { producer_id: i64, producer_epoch: i16, sequence: i32, last_sequence: i32 },
     /// An older incarnation of the producer.
     #[error("producer {producer_id} sent epoch {producer_epoch}, epoch {current_epoch} is known")]

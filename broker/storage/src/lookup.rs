@@ -47,9 +47,8 @@ impl LogReader {
             }
         }
         let Some((segment, max)) = best else { return Ok(None) };
-        let found = find(segment, max.offset, log_start, max.timestamp, |record| {
-            record.timestamp >= max.timestamp
-        });
+        let found =
+            find(segment, max.offset, log_start, max.timestamp, |record| record.timestamp >= max.timestamp);
         found.map_err(|error| self.read_error(segment, max.offset, error))
     }
 }

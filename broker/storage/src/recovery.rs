@@ -77,8 +77,8 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     if !epochs_known || first_known > log_start {
         scan::epochs_from_headers(&segments, &mut epochs)?;
     }
-    epochs.truncate_from_end(log_end);
     epochs.truncate_from_start(log_start);
+    epochs.truncate_from_end(log_end);
     if epochs != epochs_on_disk || !epochs_known {
         let path = dir.join(names::LEADER_EPOCH_CHECKPOINT);
         disk::replace_file(disk, &path, epochs.format().as_bytes()).map_err(io_at("write", &path))?;

@@ -285,7 +285,11 @@ impl Disk for SimDisk {
         if !inner.locks.insert(path.to_path_buf()) {
             return Ok(None);
         }
-        Ok(Some(Box::new(SimLock { disk: self.clone(), path: path.to_path_buf(), generation: inner.generation })))
+        Ok(Some(Box::new(SimLock {
+            disk: self.clone(),
+            path: path.to_path_buf(),
+            generation: inner.generation,
+        })))
     }
 
     fn space(&self, _path: &Path) -> io::Result<Space> {

@@ -1,4 +1,5 @@
 //! What a log promises to its owner, one promise each.
+#![allow(clippy::unwrap_used)] // In a test a panic is the report.
 
 mod support;
 
@@ -30,7 +31,10 @@ fn a_leader_assigns_offsets_and_stores_the_rest_verbatim() {
     let (first, second) = (batch(1, 3, 10), batch(2, 2, 10));
     assert_eq!(log.append_as_leader(&first, LeaderEpoch(4), NOW_MS).unwrap().last_offset, Offset(2));
     let info = log.append_as_leader(&second, LeaderEpoch(4), NOW_MS).unwrap();
-    assert_eq!((info.first_offset, info.last_offset, info.duplicate, info.rolled), (Offset(3), Offset(4), false, false));
+    assert_eq!(
+        (info.first_offset, info.last_offset, info.duplicate, info.rolled),
+        (Offset(3), Offset(4), false, false)
+    );
     let stored = read_all(&log.reader(), Offset(5), 1 << 20);
     let batches: Vec<_> = iter_batches(&stored).map(|batch| batch.unwrap()).collect();
     for (batch, original) in batches.iter().zip([&first, &second]) {
@@ -231,7 +235,9 @@ fn segments_roll_by_size_by_age_and_by_a_full_index() {
     let (_, disk) = sim();
     let config = LogConfig { segment_bytes: 300, segment_ms: 1_000, ..LogConfig::default() };
     let mut log = fresh(&disk, &config);
-    let rolled: Vec<_> = (0..6).map(|n| log.append_as_leader(&batch_at(NOW_MS, n, 1, 20), EPOCH, NOW_MS).unwrap().rolled).collect();
+    let rolled: Vec<_> = (0..6)
+        .map(|n| log.append_as_leader(&batch_at(NOW_MS, n, 1, 20), EPOCH, NOW_MS).unwrap().rolled)
+        .collect();
     assert_eq!(rolled, [false, false, false, true, false, false]);
     log.update_config(LogConfig { segment_bytes: 1 << 20, ..config.clone() });
     assert!(!log.append_as_leader(&batch_at(NOW_MS + 1_000, 1, 1, 1), EPOCH, NOW_MS).unwrap().rolled);
@@ -240,7 +246,9 @@ fn segments_roll_by_size_by_age_and_by_a_full_index() {
     assert!(log.roll_if_due(NOW_MS + 2_002).unwrap());
     assert!(!log.roll_if_due(i64::MAX).unwrap(), "an empty segment does not roll");
     log.update_config(LogConfig { segment_index_bytes: 48, index_interval_bytes: 0, ..LogConfig::default() });
-    let rolled = (0..20).filter(|n| log.append_as_leader(&batch_at(NOW_MS + n, 1, 1, 1), EPOCH, NOW_MS).unwrap().rolled).count();
+    let rolled = (0..20)
+        .filter(|n| log.append_as_leader(&batch_at(NOW_MS + n, 1, 1, 1), EPOCH, NOW_MS).unwrap().rolled)
+        .count();
     assert!(rolled > 3, "{rolled}");
 }
 
@@ -311,7 +319,10 @@ fn truncation_cuts_whole_batches_epochs_and_producers() {
     for (to, end) in [(59, 58), (40, 40), (33, 32), (7, 6)] {
         assert!(log.truncate_to(Offset(to)).unwrap());
         assert_eq!((log.log_end(), log.durable_end()), (Offset(end), Offset(end)));
-        assert_eq!(read_all(&log.reader(), Offset(end), 1).len(), (end / 2) as usize * produced(1, 0, 0, 2).len());
+        assert_eq!(
+            read_all(&log.reader(), Offset(end), 1).len(),
+            (end / 2) as usize * produced(1, 0, 0, 2).len()
+        );
         assert!(flush(&mut log));
     }
     assert_eq!(log.leader_epoch(), Some(LeaderEpoch(0)));
@@ -330,7 +341,8 @@ fn records_are_found_by_time() {
     let (_, disk) = sim();
     let mut log = fresh(&disk, &small_segments());
     for n in 0..30 {
-        let mut builder = logspine_protocol::batch::BatchBuilder::new(logspine_protocol::compression::Codec::Lz4);
+        let mut builder =
+            logspine_protocol::batch::BatchBuilder::new(logspine_protocol::compression::Codec::Lz4);
         for k in 0..3 {
             builder.append(NOW_MS + n * 100 + k * 10, None, Some(&[7; 40]), &[]);
         }
@@ -338,7 +350,12 @@ fn records_are_found_by_time() {
     }
     let check = |log: &logspine_storage::Log| {
         let reader = log.reader();
-        let at = |ms: i64| reader.offset_for_timestamp(NOW_MS + ms).unwrap().map(|found| (found.offset.0, found.timestamp - NOW_MS));
+        let at = |ms: i64| {
+            reader
+                .offset_for_timestamp(NOW_MS + ms)
+                .unwrap()
+                .map(|found| (found.offset.0, found.timestamp - NOW_MS))
+        };
         assert_eq!(at(-5), Some((0, 0)));
         assert_eq!(at(0), Some((0, 0)));
         assert_eq!(at(1), Some((1, 10)));
@@ -407,7 +424,9 @@ fn a_damage_below_the_recovery_point_is_served_up_to_and_never_cut() {
     let refused = log.append_as_leader(&batch(1, 1, 1), EPOCH, NOW_MS).unwrap_err();
     assert!(matches!(refused, AppendError::Damaged(_)), "{refused}");
     log.close(true).unwrap();
-    let logs = |files: Vec<(String, u64)>| files.into_iter().filter(|(name, _)| name.contains(".log")).collect::<Vec<_>>();
+    let logs = |files: Vec<(String, u64)>| {
+        files.into_iter().filter(|(name, _)| name.contains(".log")).collect::<Vec<_>>()
+    };
     assert_eq!(logs(files(&*disk)), logs(before));
 }
 
@@ -453,7 +472,10 @@ fn a_deleted_log_frees_its_name_at_once() {
     log.append_as_leader(&batch(1, 5, 4), EPOCH, NOW_MS).unwrap();
     let reader = log.reader();
     let deleted = log.delete().unwrap();
-    assert_eq!(reader.read(Offset(0), Offset(5), 1, true).unwrap().to_vec().unwrap().len(), batch(1, 5, 4).len());
+    assert_eq!(
+        reader.read(Offset(0), Offset(5), 1, true).unwrap().to_vec().unwrap().len(),
+        batch(1, 5, 4).len()
+    );
     let again = reopen(&disk, &LogConfig::default(), Offset(0), Offset(0), false).unwrap().0;
     assert_eq!(again.log_end(), Offset(0));
     let data = logspine_storage::LogDir::open(disk.clone(), Path::new(DATA_DIR)).unwrap();
@@ -469,7 +491,10 @@ fn one_round_of_the_committer_serves_many_logs() {
     logspine_storage::disk::create_dir_all(&*disk, Path::new(DATA_DIR)).unwrap();
     let mut logs: Vec<_> = (0..20)
         .map(|n| {
-            let args = logspine_storage::OpenLog { dir: Path::new(DATA_DIR).join(format!("topic-{n}")), ..args(&disk, &LogConfig::default()) };
+            let args = logspine_storage::OpenLog {
+                dir: Path::new(DATA_DIR).join(format!("topic-{n}")),
+                ..args(&disk, &LogConfig::default())
+            };
             logspine_storage::Log::open(args).unwrap().0
         })
         .collect();

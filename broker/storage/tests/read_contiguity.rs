@@ -3,6 +3,7 @@
 //! Random logs are compared with a list of the batches that were appended: each slice holds exactly the batches
 //! from the one that contains the offset, none left out, none at or above the limit, and small budgets are used
 //! up as far as whole batches allow.
+#![allow(clippy::unwrap_used)] // In a test a panic is the report.
 
 mod support;
 
@@ -55,7 +56,11 @@ impl Model {
         let mut count = 0;
         for batch in iter_batches(&content) {
             let (batch, expected) = (batch.unwrap(), &self.batches[first + count]);
-            assert_eq!((batch.base_offset().0, batch.last_offset().0), (expected.base, expected.last), "{what}");
+            assert_eq!(
+                (batch.base_offset().0, batch.last_offset().0),
+                (expected.base, expected.last),
+                "{what}"
+            );
             assert!(expected.last < limit, "{what}: a batch at the limit");
             count += 1;
         }

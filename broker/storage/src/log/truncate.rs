@@ -31,6 +31,11 @@ impl Log {
         let keep = segments.partition_point(|segment| segment.base_offset <= offset).max(1);
         let last = segments[keep - 1].clone();
         let (position, log_end) = cut_position(&last, offset)?;
+        if log_end < self.log_start() {
+            // The batch that spans the offset began before the log start: nothing that is served is left.
+            self.truncate_fully_and_start_at(self.log_start())?;
+            return Ok(true);
+        }
         let state = self.rebuild_state(&last, position)?;
         self.lower_ends(log_end)?;
         let gone = segments.split_off(keep);

@@ -79,7 +79,9 @@ pub(super) fn recover(
     epochs: &mut Epochs,
     recovered: &mut Recovered,
 ) -> Result<Scanned, StorageError> {
-    let first = found.logs.partition_point(|(base, _)| *base <= args.recovery_point).saturating_sub(1);
+    // Strictly below: a segment that ends exactly at the recovery point was safe before it was sealed, but its
+    // index files may be younger than the last sync.
+    let first = found.logs.partition_point(|(base, _)| *base < args.recovery_point).saturating_sub(1);
     let from = found.logs.get(first).map_or(Offset(0), |(base, _)| *base);
     let mut segments = Vec::with_capacity(found.logs.len());
     for (number, (base, _)) in found.logs[..first.min(found.logs.len())].iter().enumerate() {
@@ -140,7 +142,8 @@ fn missing_tail(args: &OpenLog, segments: &[Arc<Segment>], recovered: &mut Recov
             Some(last) => (last.path(names::LOG), last.size_bytes()),
             None => (args.dir.clone(), 0),
         };
-        let reason = format!("the log ends here, but offsets up to {} were on stable storage", args.recovery_point);
+        let reason =
+            format!("the log ends here, but offsets up to {} were on stable storage", args.recovery_point);
         recovered.damage = Some(Damage { path, position, offset: end, reason });
     }
 }
@@ -195,7 +198,12 @@ struct Stopped {
 
 impl Stopped {
     fn damage(&self, segment: &Segment, offset: Offset) -> Damage {
-        Damage { path: segment.path(names::LOG), position: self.position, offset, reason: self.reason.clone() }
+        Damage {
+            path: segment.path(names::LOG),
+            position: self.position,
+            offset,
+            reason: self.reason.clone(),
+        }
     }
 
     /// A `.log` that begins with a message of another format is not damaged: it is not ours to open.
@@ -238,7 +246,9 @@ fn scan(args: &OpenLog, segment: &Segment, epochs: &mut Epochs) -> Result<Option
                 epochs.assign(found.header.partition_leader_epoch(), found.header.base_offset());
                 state.push(&found.header, args.config.index_interval_bytes);
             }
-            Err(WalkError::Bad { position, reason }) => break Some(Stopped { position, reason: words(&reason) }),
+            Err(WalkError::Bad { position, reason }) => {
+                break Some(Stopped { position, reason: words(&reason) });
+            }
             Err(WalkError::Io(error)) => return Err(io_at("read", &path)(error)),
         }
     };
@@ -264,13 +274,18 @@ fn breaks_order(
         return Some(format!("the batch spans {} to {}", found, header.last_offset()));
     }
     match epochs.latest() {
-        Some(latest) if epoch.0 >= 0 && epoch < latest => Some(format!("leader epoch {epoch} follows {latest}")),
+        Some(latest) if epoch.0 >= 0 && epoch < latest => {
+            Some(format!("leader epoch {epoch} follows {latest}"))
+        }
         _ => None,
     }
 }
 
 /// Rebuilds the epochs of a whole log from its headers.
-pub(super) fn epochs_from_headers(segments: &[Arc<Segment>], epochs: &mut Epochs) -> Result<(), StorageError> {
+pub(super) fn epochs_from_headers(
+    segments: &[Arc<Segment>],
+    epochs: &mut Epochs,
+) -> Result<(), StorageError> {
     *epochs = Epochs::default();
     for segment in segments {
         let walked = segment.walk(Look::Headers, 0, |found| {

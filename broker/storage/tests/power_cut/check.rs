@@ -26,7 +26,8 @@ pub fn every_cut(seed: u64, recording: &[Op], history: &History) -> Result<u64, 
             model.apply(event);
         }
         let disk = replay.power_cut(seed.wrapping_mul(0x1_0001).wrapping_add(operations));
-        one_cut(&disk, &model, seed ^ operations).map_err(|error| format!("cut after operation {operations} ({}): {error}", name(op)))?;
+        one_cut(&disk, &model, seed ^ operations)
+            .map_err(|error| format!("cut after operation {operations} ({}): {error}", name(op)))?;
     }
     Ok(recording.len() as u64)
 }
@@ -57,7 +58,7 @@ fn one_cut(disk: &SimDisk, model: &Model, seed: u64) -> Result<(), String> {
 
     // Again: as a restart of the process, or after one more cut.
     let before = disk.dump();
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         disk.power_cut(seed);
     }
     let (dir, mut log, recovered) = workload::start(disk, &config)?;
@@ -69,7 +70,11 @@ fn one_cut(disk: &SimDisk, model: &Model, seed: u64) -> Result<(), String> {
         let names = |files: &[(std::path::PathBuf, Vec<u8>)]| -> Vec<String> {
             files.iter().map(|(path, bytes)| format!("{} {}", path.display(), bytes.len())).collect()
         };
-        return Err(format!("a second recovery changed files: {:#?} to {:#?}", names(&before), names(&after)));
+        return Err(format!(
+            "a second recovery changed files: {:#?} to {:#?}",
+            names(&before),
+            names(&after)
+        ));
     }
     goes_on(&mut log, &found, model)?;
     drop(dir);
@@ -97,7 +102,11 @@ fn look(log: &Log) -> Result<Found, String> {
         let batch = batch.map_err(|error| error.to_string())?;
         let epoch = batch.partition_leader_epoch();
         if reader.epoch_of(batch.last_offset()) != Some(epoch) {
-            return Err(format!("epoch of {} is {:?}, its batch says {epoch}", batch.base_offset(), reader.epoch_of(batch.last_offset())));
+            return Err(format!(
+                "epoch of {} is {:?}, its batch says {epoch}",
+                batch.base_offset(),
+                reader.epoch_of(batch.last_offset())
+            ));
         }
         if epoch_starts.last().is_none_or(|(last, _)| *last != epoch.0) {
             epoch_starts.push((epoch.0, batch.base_offset().0));
@@ -123,8 +132,12 @@ fn against_the_model(log: &Log, found: &Found, model: &Model) -> Result<(), Stri
     if found.log_end < model.acknowledged {
         return Err(format!("the log ends at {}, {} was acknowledged", found.log_end, model.acknowledged));
     }
-    if found.log_start < model.log_start_min || found.log_start > model.log_start_max.max(model.log_start_min) {
-        return Err(format!("the log starts at {}, expected {}..={}", found.log_start, model.log_start_min, model.log_start_max));
+    if found.log_start < model.log_start_min || found.log_start > model.log_start_max.max(model.log_start_min)
+    {
+        return Err(format!(
+            "the log starts at {}, expected {}..={}",
+            found.log_start, model.log_start_min, model.log_start_max
+        ));
     }
     let mut there = Vec::new();
     for batch in iter_batches(&found.bytes) {
@@ -135,8 +148,11 @@ fn against_the_model(log: &Log, found: &Found, model: &Model) -> Result<(), Stri
         }
         there.push(batch.base_offset().0);
     }
-    for batch in model.branch.values().filter(|batch| batch.next <= model.acknowledged && batch.next > found.log_start) {
-        let here = there.binary_search(&batch.base).is_ok() && bytes_at(found, batch.base) == Some(&batch.bytes);
+    for batch in
+        model.branch.values().filter(|batch| batch.next <= model.acknowledged && batch.next > found.log_start)
+    {
+        let here =
+            there.binary_search(&batch.base).is_ok() && bytes_at(found, batch.base) == Some(&batch.bytes);
         if !here {
             return Err(format!("the acknowledged batch at {} is not there", batch.base));
         }
@@ -149,26 +165,32 @@ fn against_the_model(log: &Log, found: &Found, model: &Model) -> Result<(), Stri
 }
 
 fn bytes_at(found: &Found, base: i64) -> Option<&[u8]> {
-    iter_batches(&found.bytes).filter_map(Result::ok).find(|batch| batch.base_offset().0 == base).map(|batch| batch.bytes())
+    iter_batches(&found.bytes)
+        .filter_map(Result::ok)
+        .find(|batch| batch.base_offset().0 == base)
+        .map(|batch| batch.bytes())
 }
 
 /// A retry of the producer's last acknowledged batch is known, and new data takes the log end.
 fn goes_on(log: &mut Log, found: &Found, model: &Model) -> Result<(), String> {
     let epoch = LeaderEpoch(1_000);
     // Batches of the same producer that survived behind it, unacknowledged, would make the retry an old one.
-    let newest = iter_batches(&found.bytes).filter_map(Result::ok).filter(|batch| batch.has_producer_id()).last();
+    let newest =
+        iter_batches(&found.bytes).filter_map(Result::ok).filter(|batch| batch.has_producer_id()).last();
     let last = newest.and_then(|newest| model.branch.get(&newest.base_offset().0));
     if let Some(batch) = last.filter(|batch| batch.produced.is_some() && batch.next <= model.acknowledged) {
         let records = BatchView::parse(&batch.bytes).map_err(|error| error.to_string())?.0.record_count();
         let (producer, producer_epoch, sequence) = batch.produced.unwrap_or_default();
         let retry = support::produced(producer, producer_epoch, sequence, records as usize);
-        let info = log.append_as_leader(&retry, epoch, NOW_MS).map_err(|error| format!("a retry: {error}"))?;
+        let info =
+            log.append_as_leader(&retry, epoch, NOW_MS).map_err(|error| format!("a retry: {error}"))?;
         if !info.duplicate || info.first_offset.0 != batch.base {
             return Err(format!("a retry of the batch at {} was taken as new: {info:?}", batch.base));
         }
     }
     let end = log.log_end();
-    let info = log.append_as_leader(&support::batch(1, 1, 10), epoch, NOW_MS).map_err(|error| error.to_string())?;
+    let info =
+        log.append_as_leader(&support::batch(1, 1, 10), epoch, NOW_MS).map_err(|error| error.to_string())?;
     if info.first_offset != end || !support::flush(log) || log.durable_end() != end + 1 {
         return Err(format!("the next append landed at {} instead of {end}", info.first_offset));
     }

@@ -33,7 +33,10 @@ pub fn config(planted: Planted) -> LogConfig {
 }
 
 /// Opens the data directory as a starting broker does.
-pub fn start(disk: &SimDisk, config: &LogConfig) -> Result<(LogDir, Log, logspine_storage::Recovered), String> {
+pub fn start(
+    disk: &SimDisk,
+    config: &LogConfig,
+) -> Result<(LogDir, Log, logspine_storage::Recovered), String> {
     let words = |error: logspine_storage::StorageError| error.to_string();
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let dir = LogDir::open(disk.clone(), Path::new(DATA_DIR)).map_err(words)?;
@@ -62,7 +65,8 @@ pub fn run(seed: u64, planted: Planted) -> (Vec<Op>, History) {
     disk.record();
     let config = config(planted);
     let (dir, log, _) = start(&disk, &config).expect("an empty disk opens");
-    let mut run = Run { rng: Rng::new(seed), disk, config, dir, log, history: Vec::new(), epoch: 0, sequence: 0 };
+    let mut run =
+        Run { rng: Rng::new(seed), disk, config, dir, log, history: Vec::new(), epoch: 0, sequence: 0 };
     for _ in 0..STEPS {
         run.step();
     }
@@ -109,7 +113,12 @@ impl Run {
             let header = (&mut bytes[..61]).try_into().expect("a header");
             logspine_protocol::batch::patch_offset_and_epoch(header, base, LeaderEpoch(self.epoch));
             let produced = numbered.then_some((7, 0, self.sequence));
-            self.know(Event::Attempted(Batch { base: base.0, next: base.0 + records as i64, bytes, produced }));
+            self.know(Event::Attempted(Batch {
+                base: base.0,
+                next: base.0 + records as i64,
+                bytes,
+                produced,
+            }));
             match self.log.append_as_leader(&built, LeaderEpoch(self.epoch), NOW_MS) {
                 Ok(info) => {
                     assert_eq!((info.first_offset, info.duplicate), (base, false));
@@ -188,7 +197,7 @@ impl Run {
         if self.log.truncate_to(to).is_err() {
             return self.restart();
         }
-        assert_eq!(self.log.log_end().0, end);
+        assert_eq!(self.log.log_end().0, end.max(self.log.log_start().0));
         // A producer that was cut off starts anew.
         self.sequence = self.next_sequence();
         self.epoch += 1;

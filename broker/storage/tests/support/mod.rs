@@ -29,7 +29,8 @@ pub fn batch_at(timestamp_ms: i64, tag: u64, records: usize, value_len: usize) -
 
 /// A batch of an idempotent producer.
 pub fn produced(producer: i64, epoch: i16, sequence: i32, records: usize) -> Vec<u8> {
-    let mut builder = BatchBuilder::new(Codec::None).producer(ProducerId(producer), ProducerEpoch(epoch), sequence);
+    let mut builder =
+        BatchBuilder::new(Codec::None).producer(ProducerId(producer), ProducerEpoch(epoch), sequence);
     for n in 0..records {
         builder.append(NOW_MS, Some(b"key"), Some(&value(n as u64, 8)), &[]);
     }

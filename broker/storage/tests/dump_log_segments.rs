@@ -1,0 +1,222 @@
+//! Kafka's own `DumpLogSegments` reads every file that a log writes and finds nothing to complain about.
+//!
+//! Logs with all codecs, rolls, producers, a transaction and its marker, after a clean close and after a recovery.
+//! Contents are compared record by record. Needs `java` and `LOGSPINE_KAFKA_LIBS`, a folder with the jars of Kafka
+//! 4.3.1.
+#![allow(clippy::unwrap_used)] // In a test a panic is the report.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use logspine_protocol::batch::{BatchBuilder, ControlRecord, ControlRecordType};
+use logspine_protocol::compression::Codec;
+use logspine_protocol::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use logspine_storage::{Disk, Log, LogConfig, OpenLog, RealDisk};
+use support::{NOW_MS, args_in, flush};
+
+/// The jars, or why the test cannot run.
+fn kafka_libs(test: &str) -> Option<PathBuf> {
+    let libs = std::env::var_os("LOGSPINE_KAFKA_LIBS").map(PathBuf::from).filter(|libs| libs.is_dir());
+    let java = Command::new("java").arg("-version").output().is_ok();
+    if let (Some(libs), true) = (&libs, java) {
+        return Some(libs.clone());
+    }
+    let words =
+        format!("SKIPPED {test}: needs java and LOGSPINE_KAFKA_LIBS, a folder with the jars of Kafka 4.3.1");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{words}");
+    println!("{words}");
+    None
+}
+
+/// Runs the tool over files of one partition.
+fn dump(libs: &Path, dir: &Path, suffixes: &[&str]) -> String {
+    let mut files: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            suffixes.iter().any(|suffix| path.extension().is_some_and(|extension| extension == *suffix))
+        })
+        .map(|path| path.display().to_string())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no files with {suffixes:?}");
+    let output = Command::new("java")
+        .args(["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", &format!("{}/*", libs.display())])
+        .args(["org.apache.kafka.tools.DumpLogSegments", "--deep-iteration", "--print-data-log", "--files"])
+        .arg(files.join(","))
+        .output()
+        .unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}");
+    let lines: Vec<&str> = text.lines().filter(|line| !is_about_the_first_record(line, &files)).collect();
+    for complaint in [
+        "mismatch",
+        "Mismatch",
+        "followed by",
+        "out of order",
+        "Exception",
+        "isvalid: false",
+        "corrupt",
+        "invalid bytes",
+        "not fully",
+    ] {
+        let line = lines.iter().position(|line| line.contains(complaint));
+        let around: Vec<_> = lines.iter().skip(line.unwrap_or_default()).take(5).collect();
+        assert!(line.is_none(), "DumpLogSegments complains: {around:#?}");
+    }
+    text
+}
+
+/// The tool of 4.3.1 compares the first record of every uncompressed segment with offset -1 and so complains about
+/// each segment that does not start at 0, Kafka's own included: `-1 is followed by 112`, below a heading.
+fn is_about_the_first_record(line: &str, files: &[String]) -> bool {
+    let Some(first) = line.strip_prefix("  -1 is followed by ") else { return false };
+    files.iter().any(|file| file.ends_with(&format!("/{first:0>20}.log")))
+}
+
+/// What one record line must say.
+#[derive(Debug, PartialEq, Eq)]
+struct Record {
+    offset: i64,
+    timestamp: i64,
+    payload: String,
+}
+
+struct Written {
+    dir: PathBuf,
+    records: Vec<Record>,
+    log: Log,
+    args: OpenLog,
+}
+
+fn append(
+    log: &mut Log,
+    written: &mut Vec<Record>,
+    builder: BatchBuilder,
+    timestamps: &[i64],
+    payloads: &[String],
+    epoch: i32,
+) {
+    let info = log.append_as_leader(&builder.build(), LeaderEpoch(epoch), NOW_MS).unwrap();
+    assert!(!info.duplicate);
+    for (n, (timestamp, payload)) in timestamps.iter().zip(payloads).enumerate() {
+        written.push(Record {
+            offset: info.first_offset.0 + n as i64,
+            timestamp: *timestamp,
+            payload: payload.clone(),
+        });
+    }
+}
+
+/// A log with everything in it.
+fn write(data_dir: &Path) -> Written {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let config = LogConfig { segment_bytes: 6_000, index_interval_bytes: 400, ..LogConfig::default() };
+    let args = args_in(&disk, data_dir, &config);
+    let mut log = Log::open(args.clone()).unwrap().0;
+    let mut records = Vec::new();
+    let mut sequences = [0; 3];
+    for n in 0..120_i64 {
+        let codec = Codec::ALL[(n % 5) as usize];
+        let producer = (n % 4) as usize;
+        let mut builder = BatchBuilder::new(codec);
+        if let Some(sequence) = sequences.get_mut(producer) {
+            builder = builder.producer(ProducerId(1_000 + producer as i64), ProducerEpoch(2), *sequence);
+            *sequence += 4;
+        }
+        // Time goes forward, with steps back in between.
+        let timestamps = [0, 30, 10, 20].map(|ms| NOW_MS - 1_000_000 + n * 25 + ms);
+        let payloads = [0, 1, 2, 3].map(|k| format!("value-{n}-{k}-{}", "x".repeat((n % 7 * 20) as usize)));
+        for (timestamp, payload) in timestamps.iter().zip(&payloads) {
+            builder.append(*timestamp, Some(b"key"), Some(payload.as_bytes()), &[("header", Some(b"h"))]);
+        }
+        append(&mut log, &mut records, builder, &timestamps, &payloads, (n / 50) as i32);
+        if n % 10 == 0 {
+            assert!(flush(&mut log));
+        }
+    }
+    let id = (ProducerId(5_000), ProducerEpoch(0));
+    let mut builder = BatchBuilder::new(Codec::Zstd).producer(id.0, id.1, 0).transactional();
+    builder.append(NOW_MS, None, Some(b"in a transaction"), &[]);
+    append(&mut log, &mut records, builder, &[NOW_MS], &["in a transaction".to_owned()], 2);
+    let (key, value) = ControlRecord { kind: ControlRecordType::Commit, coordinator_epoch: 3 }.encode();
+    let mut marker = BatchBuilder::new(Codec::None).producer(id.0, id.1, -1).transactional().control();
+    marker.append(NOW_MS, Some(&key), Some(&value), &[]);
+    log.append_as_leader(&marker.build(), LeaderEpoch(2), NOW_MS).unwrap();
+    assert!(log.reader().segment_count() > 4);
+    Written { dir: args.dir.clone(), records, log, args }
+}
+
+/// The data records of a dump.
+fn records(dump: &str) -> Vec<Record> {
+    let field = |line: &str, name: &str| {
+        let rest = line.split_once(&format!("{name}: ")).unwrap_or_else(|| panic!("{name} in {line}")).1;
+        rest.split(' ').next().unwrap_or_default().to_owned()
+    };
+    dump.lines()
+        .filter(|line| line.starts_with("| offset: ") && line.contains(" payload: "))
+        .map(|line| Record {
+            offset: field(line, "offset").parse().unwrap(),
+            timestamp: field(line, "CreateTime").parse().unwrap(),
+            payload: line.split_once(" payload: ").unwrap().1.to_owned(),
+        })
+        .collect()
+}
+
+fn check(libs: &Path, written: &Written) {
+    let text = dump(libs, &written.dir, &["log"]);
+    assert_eq!(records(&text), written.records);
+    let batches = text.lines().filter(|line| line.starts_with("baseOffset: ")).count();
+    assert_eq!(batches, 122);
+    for codec in Codec::ALL {
+        assert!(text.contains(&format!("compresscodec: {} ", codec.name())), "no batch with {codec:?}");
+    }
+    assert!(text.contains("endTxnMarker: COMMIT coordinatorEpoch: 3"), "no marker");
+    let indexes = dump(libs, &written.dir, &["index"]);
+    assert!(indexes.lines().filter(|line| line.starts_with("offset: ")).count() > 20, "{indexes}");
+    let times = dump(libs, &written.dir, &["timeindex"]);
+    assert!(times.lines().filter(|line| line.starts_with("timestamp: ")).count() > 20, "{times}");
+}
+
+#[test]
+fn kafka_reads_every_file_of_a_log_that_was_closed() {
+    let Some(libs) = kafka_libs("kafka_reads_every_file_of_a_log_that_was_closed") else { return };
+    let data = tempfile::tempdir().unwrap();
+    let mut written = write(data.path());
+    let other = tempfile::tempdir().unwrap();
+    let log = std::mem::replace(
+        &mut written.log,
+        Log::open(OpenLog { dir: other.path().join("t-0"), ..written.args.clone() }).unwrap().0,
+    );
+    let end = log.close(true).unwrap();
+    check(&libs, &written);
+    let snapshots = dump(&libs, &written.dir, &["snapshot"]);
+    let last = snapshots.rsplit("Dumping ").next().unwrap();
+    assert!(last.contains(&format!("{:020}.snapshot", end.0)), "{snapshots}");
+    let producers: Vec<_> = last.lines().filter(|line| line.starts_with("producerId: ")).collect();
+    assert_eq!(producers.len(), 4, "{last}");
+    assert!(
+        producers[0].starts_with(
+            "producerId: 1000 producerEpoch: 2 coordinatorEpoch: -1 currentTxnFirstOffset: OptionalLong.empty"
+        ),
+        "{last}"
+    );
+    assert!(producers[0].contains("lastSequence: 119"), "{last}");
+    assert!(producers[3].starts_with("producerId: 5000 producerEpoch: 0 coordinatorEpoch: 3"), "{last}");
+}
+
+#[test]
+fn kafka_reads_every_file_of_a_log_that_was_recovered() {
+    let Some(libs) = kafka_libs("kafka_reads_every_file_of_a_log_that_was_recovered") else { return };
+    let data = tempfile::tempdir().unwrap();
+    let mut written = write(data.path());
+    let (log, recovered) =
+        Log::open(OpenLog { recovery_point: Offset(200), ..written.args.clone() }).unwrap();
+    assert!(recovered.truncated_bytes == 0 && recovered.scanned_bytes > 0);
+    written.log = log;
+    check(&libs, &written);
+}
