@@ -32,6 +32,10 @@ pub struct State {
     /// The process dies right after this write.
     pub crash_after: Option<usize>,
     pub dead: bool,
+    /// A planted bug: resource versions are not compared, as if the operator did not send them.
+    pub ignores_versions: bool,
+    /// Cluster ids that were ever recorded.
+    pub recorded_ids: std::collections::BTreeSet<String>,
 }
 
 impl State {
@@ -222,7 +226,8 @@ impl State {
 
     fn is_stale(&self, key: &Key, body: &Value) -> bool {
         let asked = &body["metadata"]["resourceVersion"];
-        asked.is_string()
+        !self.ignores_versions
+            && asked.is_string()
             && self.objects.get(key).is_some_and(|object| object["metadata"]["resourceVersion"] != *asked)
     }
 
@@ -244,6 +249,7 @@ impl State {
                 put_in(object, &body);
             });
         }
+        self.recorded_ids.extend(body["status"]["clusterId"].as_str().map(str::to_owned));
         self.applied.insert((key.clone(), target.status), body);
         self.wrote(target.words("apply"));
         (StatusCode::OK, self.objects.get(&key).cloned().unwrap_or(Value::Null))

@@ -200,6 +200,11 @@ async fn the_end_is_the_same_when_the_process_dies_after_any_write() {
             process.converge().await;
             assert_eq!(process.lives, 2, "{name}: write {point} never happened");
             compare(&portrait(&world), &expected, &format!("{name}, death after write {point}"));
+            assert_eq!(
+                world.api.0.lock().unwrap().recorded_ids.len(),
+                1,
+                "{name}, death after write {point}"
+            );
             let restarts = world.kafka.lock().unwrap().started - started;
             assert!(
                 restarts <= 1,
@@ -218,19 +223,13 @@ async fn the_end_is_the_same_when_the_process_dies_after_any_write() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_is_the_same_when_every_process_dies_after_its_first_write() {
-    let (undisturbed, _, _) = live(2, |_| {}).await;
-    let (world, process, _) = live(2, |process| process.one_write_each = true).await;
-    let _ = process;
-    compare(&portrait(&world), &portrait(&undisturbed), "two chapters");
-    let world = World::new(Api::default());
-    let mut process = Process::start(&world);
-    process.one_write_each = true;
-    world.api.0.lock().unwrap().crash_after = Some(1);
-    STORY[0].1(&mut world.api.0.lock().unwrap());
-    process.converge().await;
-    println!("{} lives of one write each", process.lives);
-    let (undisturbed, _, _) = live(1, |_| {}).await;
-    compare(&portrait(&world), &portrait(&undisturbed), "create");
+    for chapters in 1..=STORY.len() {
+        let (undisturbed, _, _) = live(chapters, |_| {}).await;
+        let (world, process, _) = live(chapters, Process::die_after_each_write).await;
+        compare(&portrait(&world), &portrait(&undisturbed), STORY[chapters - 1].0);
+        println!("{chapters} chapters in {} lives of one write each", process.lives);
+        assert!(process.lives > 10 * chapters.min(2));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,8 +238,26 @@ async fn stale_views_delay_and_never_mislead() {
         let (undisturbed, _, _) = live(chapters, |_| {}).await;
         let (world, _, _) = live(chapters, |process| process.lag = true).await;
         compare(&portrait(&world), &portrait(&undisturbed), STORY[chapters - 1].0);
+        assert_eq!(world.api.0.lock().unwrap().recorded_ids.len(), 1, "one cluster id, ever");
         assert_eq!(world.kafka.lock().unwrap().created, 2);
     }
+}
+
+/// The checks above have teeth: without the resource version in a status patch, a stale pass overwrites the
+/// cluster id that an earlier one recorded, and a broker is given a volume with another id.
+#[tokio::test(start_paused = true)]
+async fn a_planted_bug_is_caught() {
+    let planted = tokio::spawn(async {
+        let world = World::new(Api::default());
+        let mut process = Process::start(&world);
+        process.lag = true;
+        world.api.0.lock().unwrap().ignores_versions = true;
+        STORY[0].1(&mut world.api.0.lock().unwrap());
+        process.converge().await;
+        let state = world.api.0.lock().unwrap();
+        assert_eq!(state.recorded_ids.len(), 1, "more than one cluster id was recorded");
+    });
+    assert!(planted.await.is_err(), "nobody noticed");
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,7 +35,7 @@ pub struct Process {
     /// Processes started so far.
     pub lives: usize,
     /// Every process dies after its first write.
-    pub one_write_each: bool,
+    one_write_each: bool,
 }
 
 impl Process {
@@ -48,6 +48,13 @@ impl Process {
             lives: 1,
             one_write_each: false,
         }
+    }
+
+    /// From now on every process dies after its first write.
+    pub fn die_after_each_write(&mut self) {
+        self.one_write_each = true;
+        let mut state = self.world.api.0.lock().unwrap();
+        state.crash_after = Some(state.writes + 1);
     }
 
     /// Let everything take turns until nothing is written any more.
