@@ -96,4 +96,33 @@ mod tests {
         assert_eq!((new.error_code, &*new.group_state), (69, "Dead"));
         assert_eq!(new.error_message.as_deref(), Some("Group g not found."));
     }
+
+    #[test]
+    fn an_answer_can_be_written_in_every_version() {
+        use logspine_protocol::wire::{Message, Writer};
+        let member = DescribedMember {
+            member_id: "m".into(),
+            group_instance_id: Some("i".into()),
+            client_id: "c".into(),
+            client_host: "/127.0.0.1".into(),
+            metadata: vec![1],
+            assignment: vec![2],
+        };
+        let group = Described {
+            group_id: "g".into(),
+            state: ClassicGroupState::Stable,
+            protocol_type: "consumer".into(),
+            protocol: "range".into(),
+            members: vec![member],
+        };
+        for version in 0..=NOT_FOUND_VERSION {
+            for described in [Some(group.clone()), None] {
+                let groups = vec![answer("g".into(), GroupResponse::Described(described), version)];
+                let response = DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() };
+                response
+                    .encode(&mut Writer::new(), version)
+                    .unwrap_or_else(|error| panic!("v{version}: {error}"));
+            }
+        }
+    }
 }

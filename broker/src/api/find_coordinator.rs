@@ -103,3 +103,27 @@ fn message(error: ErrorCode) -> &'static str {
         other => other.name(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_can_be_written_in_every_version() {
+        use logspine_protocol::wire::{Message, Writer};
+        let found = || Ok(Node { id: 1, host: "h".into(), port: 9092 });
+        for version in 0..=SHARE_VERSION {
+            for found in [found(), Err(ErrorCode::CoordinatorNotAvailable)] {
+                let response = if version < BATCHED_VERSION {
+                    single(found)
+                } else {
+                    let coordinators = vec![batched("g".into(), found)];
+                    FindCoordinatorResponse { coordinators, ..FindCoordinatorResponse::default() }
+                };
+                response
+                    .encode(&mut Writer::new(), version)
+                    .unwrap_or_else(|error| panic!("v{version}: {error}"));
+            }
+        }
+    }
+}

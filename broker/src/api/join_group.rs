@@ -90,4 +90,29 @@ mod tests {
         assert_eq!(answer(refused(), 6).protocol_name.as_deref(), Some(""));
         assert_eq!(answer(refused(), 7).protocol_name, None);
     }
+
+    #[test]
+    fn an_answer_can_be_written_in_every_version() {
+        use logspine_cluster::group::response::JoinedMember;
+        use logspine_protocol::wire::{Message, Writer};
+        let member =
+            JoinedMember { member_id: "m".into(), group_instance_id: Some("i".into()), metadata: vec![1] };
+        for version in 0..=SKIP_ASSIGNMENT_VERSION {
+            let leader = Joined {
+                generation_id: 1,
+                protocol_type: Some("consumer".into()),
+                protocol_name: Some("range".into()),
+                leader: "m".into(),
+                skip_assignment: version >= SKIP_ASSIGNMENT_VERSION,
+                members: vec![member.clone()],
+                ..Joined::error(ErrorCode::NONE, "m")
+            };
+            for joined in [leader, Joined::error(ErrorCode::MemberIdRequired, "m")] {
+                let response = answer(joined, version);
+                response
+                    .encode(&mut Writer::new(), version)
+                    .unwrap_or_else(|error| panic!("v{version}: {error}"));
+            }
+        }
+    }
 }

@@ -44,3 +44,24 @@ fn batch(members: Vec<MemberIdentity>, results: Vec<ErrorCode>) -> LeaveGroupRes
 fn refused(error: ErrorCode) -> LeaveGroupResponse<'static> {
     LeaveGroupResponse { error_code: error.code(), ..LeaveGroupResponse::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_can_be_written_in_every_version() {
+        use logspine_protocol::wire::{Message, Writer};
+        let member = MemberIdentity { member_id: "m".into(), group_instance_id: Some("i".into()) };
+        for version in 0..=5 {
+            let response = if version >= BATCH_VERSION {
+                batch(vec![member.clone()], vec![ErrorCode::UnknownMemberId])
+            } else {
+                refused(ErrorCode::UnknownMemberId)
+            };
+            response
+                .encode(&mut Writer::new(), version)
+                .unwrap_or_else(|error| panic!("v{version}: {error}"));
+        }
+    }
+}

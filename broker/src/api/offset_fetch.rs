@@ -189,4 +189,24 @@ mod tests {
         let (topics, error) = refused_group(Some(asked), ErrorCode::NotCoordinator, 2);
         assert_eq!((topics.len(), error), (0, ErrorCode::NotCoordinator));
     }
+
+    #[test]
+    fn an_answer_can_be_written_in_every_version() {
+        use logspine_protocol::wire::{Message, Writer};
+        let offset = FetchedOffset { partition: 0, offset: 5, leader_epoch: 3, metadata: "m".into() };
+        let fetched =
+            FetchedTopic { topic: "t".into(), topic_id: TopicId([1; 16]), partitions: vec![offset] };
+        for version in 1..=TOPIC_ID_VERSION {
+            let topics = vec![topic_answer(fetched.clone())];
+            let group = OffsetFetchResponseGroup { group_id: "g".into(), topics, error_code: 0 };
+            let response = if version < BATCH_VERSION {
+                single(group)
+            } else {
+                OffsetFetchResponse { groups: vec![group], ..OffsetFetchResponse::default() }
+            };
+            response
+                .encode(&mut Writer::new(), version)
+                .unwrap_or_else(|error| panic!("v{version}: {error}"));
+        }
+    }
 }

@@ -44,3 +44,26 @@ pub async fn handle(context: &RequestContext, request: SyncGroupRequest<'_>) -> 
 fn refused(error: ErrorCode) -> SyncGroupResponse<'static> {
     SyncGroupResponse { error_code: error.code(), ..SyncGroupResponse::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_can_be_written_in_every_version() {
+        use logspine_protocol::wire::{Message, Writer};
+        for version in 0..=PROTOCOL_VERSION {
+            let synced = SyncGroupResponse {
+                protocol_type: Some("consumer".into()),
+                protocol_name: Some("range".into()),
+                assignment: vec![1].into(),
+                ..SyncGroupResponse::default()
+            };
+            for response in [synced, refused(ErrorCode::UnknownMemberId)] {
+                response
+                    .encode(&mut Writer::new(), version)
+                    .unwrap_or_else(|error| panic!("v{version}: {error}"));
+            }
+        }
+    }
+}
