@@ -19,7 +19,11 @@ fn nothing_is_written_at_rest() -> anyhow::Result<()> {
     brokers.create_topic(&mut story, "orders", 3)?;
     // A broker is busy only with what it holds: a few records, so that there are offsets to report.
     story.step("produce some records", 30, || brokers.produce_numbers("orders", 1, 1000))?;
-    let bound_s = rest_s + 90;
+    // The Cluster's status counts what its broker leads, and is looked at once a minute.
+    story.until("the Cluster's status knows of the topic", 90, || {
+        Ok(brokers.status()?["brokers"][0]["leaders"].as_i64().is_some_and(|leaders| leaders >= 3))
+    })?;
+    let bound_s = rest_s + 30;
     let writes = story.step("rest", bound_s, || rest(&kube, Duration::from_secs(rest_s)))?;
     println!("FIGURE writes at rest in {rest_s} s: {}", writes.len());
     let words: Vec<String> = writes.iter().map(Write::to_string).collect();

@@ -58,6 +58,8 @@ fn tests(kube: &Kube, cache: &Cache, filter: Option<&str>) -> anyhow::Result<()>
         .arg(format!("binary(/^kube_/){filter}"))
         .folder(checkout())
         .env("CARGO_TARGET_DIR", cache.target())
+        // A story's error says what happened; a backtrace would bury it.
+        .env("RUST_BACKTRACE", "0")
         .log(cache.path("logs/e2e-tests.log")?)
         .deadline(Duration::from_secs(3600));
     for (name, value) in environment(kube, cache)? {

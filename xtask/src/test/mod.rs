@@ -175,5 +175,8 @@ fn program(command: &str, cache: &Cache) -> Program {
         [name, rest @ ..] => Program::new(name).args(rest),
         [] => unreachable!("a test of the table refuses empty commands"),
     };
-    program.env("CARGO_TARGET_DIR", cache.target()).env("CARGO_TERM_COLOR", "never")
+    program
+        .env("CARGO_TARGET_DIR", cache.target())
+        .env("CARGO_TERM_COLOR", "never")
+        .env("RUST_BACKTRACE", "0")
 }
