@@ -80,18 +80,23 @@ async fn pass(context: &Context, cluster: &Cluster) -> Result<Pass, PassError> {
         },
     };
     let brokers = brokers(&valid, &found, &manifests);
-    let (restart, blocked) = roll(context, cluster, &found, &brokers, changed).await?;
+    let rolled = roll(context, cluster, &found, &brokers, changed).await?;
     let status = status::status(&status::Seen {
         cluster,
         valid: &valid,
         found: &found,
         brokers: &brokers,
         cluster_id: &cluster_id,
-        restart,
-        blocked,
+        restart: rolled.restart,
+        blocked: rolled.blocked,
         now: (context.now)(),
     });
-    finish(context, cluster, status, changed).await
+    let pass = finish(context, cluster, status, changed).await?;
+    // Last of all: a process that dies right after an event must have got further than the one before it.
+    if let Some(notice) = rolled.notice {
+        context.events.publish(&cluster.object_ref(&()), &notice).await;
+    }
+    Ok(pass)
 }
 
 /// Write the status and say when to look again.
@@ -113,39 +118,50 @@ async fn finish(
     Ok(Pass { changed: changed || wrote, again })
 }
 
-/// Act on the rollout's decision. What is returned goes into status.
+/// What came of the rollout's decision.
+#[derive(Default)]
+struct Rolled {
+    /// The restart to record.
+    restart: Option<Restart>,
+    /// Why a restart may not begin.
+    blocked: Option<String>,
+    /// What to tell.
+    notice: Option<Notice>,
+}
+
+/// Act on the rollout's decision.
 async fn roll(
     context: &Context,
     cluster: &Cluster,
     found: &Found,
     brokers: &[Broker],
     just_applied: bool,
-) -> Result<(Option<Restart>, Option<String>), PassError> {
+) -> Result<Rolled, PassError> {
     let current = cluster.status.as_ref().and_then(|status| status.restart.clone());
     // The StatefulSet's controller must have seen the new template, or it would bring back the old pod.
     if cluster.spec.paused || just_applied || !template_seen(found) {
-        return Ok((current, None));
+        return Ok(Rolled { restart: current, ..Rolled::default() });
     }
     let namespace = cluster.namespace().unwrap_or_default();
     let tell = |reason, restart: &Restart| {
         let note = format!("broker {} ({}): {}", restart.broker, restart.pod, restart.reason);
-        Notice::normal(reason, note).about_pod(&namespace, &restart.pod, &restart.pod_uid)
+        Some(Notice::normal(reason, note).about_pod(&namespace, &restart.pod, &restart.pod_uid))
     };
-    let object = cluster.object_ref(&());
-    match rollout::decide(current.as_ref(), brokers) {
-        Decision::Nothing | Decision::Cancel => Ok((None, None)),
-        Decision::Blocked(words) => Ok((None, Some(words))),
-        Decision::Wait(restart) | Decision::Begin(restart) => Ok((Some(restart), None)),
+    Ok(match rollout::decide(current.as_ref(), brokers) {
+        Decision::Nothing | Decision::Cancel => Rolled::default(),
+        Decision::Blocked(words) => Rolled { blocked: Some(words), ..Rolled::default() },
+        Decision::Wait(restart) | Decision::Begin(restart) => {
+            Rolled { restart: Some(restart), ..Rolled::default() }
+        }
         Decision::Delete(restart) => {
-            context.events.publish(&object, &tell("BrokerRestarting", &restart)).await;
             apply::restart(context, &namespace, &restart).await?;
-            Ok((Some(restart), None))
+            let notice = tell("BrokerRestarting", &restart);
+            Rolled { restart: Some(restart), notice, ..Rolled::default() }
         }
         Decision::Finish(restart) => {
-            context.events.publish(&object, &tell("BrokerRestarted", &restart)).await;
-            Ok((None, None))
+            Rolled { notice: tell("BrokerRestarted", &restart), ..Rolled::default() }
         }
-    }
+    })
 }
 
 fn template_seen(found: &Found) -> bool {
