@@ -98,7 +98,7 @@ pub const STAGES: &[Stage] = &[
             "cargo nextest run --locked -p xtask -p logspine-e2e --lib --bins",
         ],
         needs: &[Need::Cargo(CargoTool::Nextest), Need::KafkaLibs, Need::ChartTools],
-        budget: Budget { warm_s: 180, cold_s: 600 },
+        budget: Budget { warm_s: 150, cold_s: 600 },
         shares: &[],
     },
     Stage {
@@ -115,7 +115,7 @@ pub const STAGES: &[Stage] = &[
         promise: "a power cut after any write takes nothing that was synced",
         commands: &["cargo nextest run --locked -p logspine-storage -E binary(power_cut)"],
         needs: &[Need::Cargo(CargoTool::Nextest)],
-        budget: Budget { warm_s: 120, cold_s: 150 },
+        budget: Budget { warm_s: 90, cold_s: 120 },
         shares: &[Share { variable: "LOGSPINE_SEEDS", ci: "1000", full: "100000" }],
     },
     Stage {
@@ -123,7 +123,7 @@ pub const STAGES: &[Stage] = &[
         promise: "every message is byte for byte what Kafka's own classes write and read",
         commands: &["cargo nextest run --locked -p logspine-protocol -E binary(kafka_oracle)"],
         needs: &[Need::Cargo(CargoTool::Nextest), Need::KafkaLibs],
-        budget: Budget { warm_s: 120, cold_s: 150 },
+        budget: Budget { warm_s: 90, cold_s: 120 },
         shares: &[],
     },
     Stage {
@@ -141,7 +141,7 @@ pub const STAGES: &[Stage] = &[
             Need::Debian("The broker's tests", &["kcat", "strace"]),
             Need::BrokerPath,
         ],
-        budget: Budget { warm_s: 300, cold_s: 480 },
+        budget: Budget { warm_s: 270, cold_s: 480 },
         shares: &[Share { variable: "LOGSPINE_KILLS", ci: "20", full: "1000" }],
     },
     Stage {
@@ -149,7 +149,7 @@ pub const STAGES: &[Stage] = &[
         promise: "no bytes make the codec panic or grow",
         commands: &["cargo xtask fuzz"],
         needs: &[Need::Cargo(CargoTool::Fuzz)],
-        budget: Budget { warm_s: 120, cold_s: 300 },
+        budget: Budget { warm_s: 90, cold_s: 300 },
         shares: &[Share { variable: "LOGSPINE_FUZZ_SECONDS", ci: "60", full: "3600" }],
     },
     Stage {
@@ -161,12 +161,20 @@ pub const STAGES: &[Stage] = &[
         shares: &[],
     },
     Stage {
-        name: "kube",
-        promise: "a real Kubernetes starts on this machine and leaves nothing behind",
-        commands: &["cargo xtask kube up", "cargo xtask kube down"],
-        needs: &[Need::LinuxRoot],
-        budget: Budget { warm_s: 30, cold_s: 600 },
+        name: "image",
+        promise: "broker and operator are static programs in images without anything else",
+        commands: &["cargo xtask image broker operator faulty-operator"],
+        needs: &[],
+        budget: Budget { warm_s: 300, cold_s: 850 },
         shares: &[],
+    },
+    Stage {
+        name: "kube",
+        promise: "on a real Kubernetes: install, crash, edit, recreate, upgrade, rest, die after any write",
+        commands: &["cargo xtask e2e"],
+        needs: &[Need::LinuxRoot, Need::Cargo(CargoTool::Nextest)],
+        budget: Budget { warm_s: 900, cold_s: 1300 },
+        shares: &[Share { variable: "LOGSPINE_REST_SECONDS", ci: "300", full: "3600" }],
     },
 ];
 
