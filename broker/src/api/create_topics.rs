@@ -100,6 +100,7 @@ fn success(
     });
     CreatableTopicResult {
         configs: Some(configs.collect()),
+        error_message: None,
         name: created.name.into(),
         topic_id: created.topic_id,
         num_partitions: created.num_partitions,

@@ -39,6 +39,7 @@ pub async fn handle(
     });
     ListPartitionReassignmentsResponse {
         topics: topics.collect(),
+        error_message: None,
         ..ListPartitionReassignmentsResponse::default()
     }
 }

@@ -19,6 +19,7 @@ use super::request::{
     AlterOp, IncrementalAlteration, Outcome, RequestError, RequestErrorCode, ResourceAlteration,
     ResourceIncrementalAlteration, Settings,
 };
+use super::topic_name::is_internal;
 
 /// AlterConfigs: what the request does not name falls back to its default.
 pub(super) fn replace(
@@ -138,7 +139,20 @@ fn check_exists(image: &MetadataImage, resource: &ConfigResource) -> Result<(), 
     }
 }
 
+/// What would trim the broker's own topics by age or size is refused, not only ignored.
+fn check_internal(resource: &ConfigResource, name: &str, value: &str) -> Result<(), RequestError> {
+    let is_own = resource.kind == ResourceType::Topic && is_internal(&resource.name);
+    if !is_own || name != "cleanup.policy" || value.trim() == "compact" {
+        return Ok(());
+    }
+    let topic = &resource.name;
+    let message =
+        format!("cleanup.policy of {topic} stays compact: it holds state that no age or size may remove");
+    Err(RequestError::new(RequestErrorCode::InvalidConfig, message))
+}
+
 fn validate(resource: &ConfigResource, name: &str, value: &str) -> Result<(), RequestError> {
+    check_internal(resource, name, value)?;
     match resource.kind {
         ResourceType::Topic => validate_topic_change(name, value)?,
         ResourceType::Broker => validate_broker_change(name, value)?,

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use logspine_protocol::types::{BrokerId, LeaderEpoch, PartitionIndex, TopicId};
 use rpds::RedBlackTreeMapSync as SharedMap;
 
-use super::configs::{ConfigMap, Layers, TopicConfig};
+use super::configs::{CleanupPolicy, ConfigMap, Layers, TopicConfig};
 use super::record::{LeaderChange, MetadataRecord, PartitionChange};
-use super::topic_name::collision_key;
+use super::topic_name::{collision_key, is_internal};
 
 /// Where one listener of a broker is reached. `security_protocol` is Kafka's number (0 = PLAINTEXT).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,9 +204,14 @@ impl MetadataImage {
         }
     }
 
-    /// A topic's settings as one broker sees them.
+    /// A topic's settings as one broker sees them. The broker's own topics hold state, not history: whatever a
+    /// setting or a default says, nothing is removed from them by age or size.
     pub fn topic_config(&self, topic: &str, broker: BrokerId, file: &ConfigMap) -> TopicConfig {
-        TopicConfig::resolve(&self.topic_layers(topic, broker, file))
+        let mut config = TopicConfig::resolve(&self.topic_layers(topic, broker, file));
+        if is_internal(topic) {
+            config.cleanup_policy = CleanupPolicy { delete: false, compact: true };
+        }
+        config
     }
 
     /// Which topics differ from an earlier image: one walk over both, comparing pointers before contents.

@@ -326,6 +326,24 @@ fn the_older_alter_configs_resets_what_it_does_not_name() {
 }
 
 #[test]
+fn the_brokers_own_topics_are_never_trimmed_by_age_or_size() {
+    let mut controller = Controller::new(1);
+    controller.create_named(GROUP_METADATA_TOPIC_NAME);
+    let topic = ConfigResource::topic(GROUP_METADATA_TOPIC_NAME);
+    let refused = controller.alter(topic, &[("cleanup.policy", AlterOp::Set, Some("delete"))]).unwrap_err();
+    assert_eq!(refused.code, RequestErrorCode::InvalidConfig);
+    let policy = |controller: &Controller| {
+        let image = controller.machine.image();
+        image.topic_config(GROUP_METADATA_TOPIC_NAME, BrokerId(0), &Default::default()).cleanup_policy
+    };
+    assert!(!policy(&controller).delete, "not even by the default, when the topic says nothing");
+    controller
+        .alter(ConfigResource::cluster(), &[("log.cleanup.policy", AlterOp::Set, Some("delete"))])
+        .unwrap();
+    assert!(!policy(&controller).delete);
+}
+
+#[test]
 fn a_dynamic_broker_default_reaches_every_topic_without_its_own() {
     let mut controller = Controller::new(1);
     controller.create_named("orders");
