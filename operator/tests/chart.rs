@@ -101,6 +101,37 @@ fn promtool_makes_every_alert_fire() {
 }
 
 #[test]
+fn promtool_can_read_every_panel() {
+    if !available("promtool") {
+        return skip("promtool_can_read_every_panel", "promtool is not installed (Debian: prometheus)");
+    }
+    let mut rules = String::from("groups:\n  - name: panels\n    rules:\n");
+    let mut panels = 0;
+    for entry in std::fs::read_dir(root().join("charts/logspine/files/dashboards")).unwrap().flatten() {
+        let board: serde_json::Value = serde_json::from_slice(&std::fs::read(entry.path()).unwrap()).unwrap();
+        let targets =
+            board["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array());
+        for target in targets.flatten() {
+            let variables = ["$cluster", "$topic", "$group"];
+            let query = variables
+                .iter()
+                .fold(target["expr"].as_str().unwrap().to_owned(), |query, name| query.replace(name, ".*"));
+            assert!(!query.contains('$'), "{query}: a variable that nobody sets");
+            panels += 1;
+            rules += &format!(
+                "      - record: panel:{panels}\n        expr: {}\n",
+                serde_json::to_string(&query).unwrap()
+            );
+        }
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), rules).unwrap();
+    let output = Command::new("promtool").args(["check", "rules"]).arg(file.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    println!("{panels} queries of panels");
+}
+
+#[test]
 fn helm_accepts_the_chart_and_refuses_wrong_values() {
     if !available("helm") {
         return skip("helm_accepts_the_chart_and_refuses_wrong_values", "helm is not installed");

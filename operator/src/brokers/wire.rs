@@ -21,8 +21,8 @@ use super::{
     ConfigValue, NewTopic,
 };
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-const API_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const API_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Makes admin clients that speak Kafka's protocol.

@@ -36,6 +36,8 @@ pub struct State {
     pub ignores_versions: bool,
     /// Cluster ids that were ever recorded.
     pub recorded_ids: std::collections::BTreeSet<String>,
+    /// What was asked of the server, as a role would have to allow it: resource and verb.
+    pub calls: std::collections::BTreeSet<(String, String)>,
 }
 
 impl State {
@@ -137,6 +139,7 @@ impl Api {
         let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
         let is_apply =
             parts.headers.get("content-type").is_some_and(|kind| kind.to_str().unwrap().contains("apply"));
+        state.record(&parts.method, &target);
         let (status, answer) = match parts.method {
             Method::GET => state.get(&target),
             Method::PATCH if is_apply => state.apply(&target, body),
@@ -197,6 +200,23 @@ fn failure(code: StatusCode, reason: &str) -> (StatusCode, Value) {
 }
 
 impl State {
+    /// A role must allow `create` too where server-side apply creates.
+    fn record(&mut self, method: &Method, target: &Target) {
+        let resource = format!("{}{}", target.plural, if target.status { "/status" } else { "" });
+        let creates = *method == Method::PATCH && !target.status && !self.objects.contains_key(&target.key());
+        let verb = match *method {
+            Method::GET if target.name.is_some() => "get",
+            Method::GET => "list",
+            Method::POST => "create",
+            Method::PATCH => "patch",
+            _ => "delete",
+        };
+        self.calls.insert((resource.clone(), verb.into()));
+        if creates {
+            self.calls.insert((resource, "create".into()));
+        }
+    }
+
     fn get(&self, target: &Target) -> (StatusCode, Value) {
         if target.name.is_some() {
             return match self.objects.get(&target.key()) {
