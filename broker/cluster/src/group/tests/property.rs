@@ -276,6 +276,13 @@ impl World {
                 let waiting =
                     members.values().any(|m| m.awaiting_join.is_some() || m.awaiting_sync.is_some());
                 assert!(!waiting, "somebody waits in a stable group");
+                let durable = shard.metadata.committed().get(&group.group_id);
+                let durable = durable.expect("what is stable is written down");
+                assert_eq!(durable.generation, group.generation_id, "stable before it is committed");
+                for member in durable.members.iter().filter(|member| members.contains_key(&member.member_id))
+                {
+                    assert_eq!(member.assignment, members[&member.member_id].assignment);
+                }
             }
             assert!(group.awaiting_join_count() <= self.harness.config.max_size, "over capacity");
         }

@@ -68,6 +68,9 @@ impl Harness {
                 self.hold = false;
                 self.commit_all();
             }
+            "commit-one" => {
+                self.commit_one(); // of the appends that are held back
+            }
             "lose" => self.lose_all(), // what is in flight will never commit
             "refuse" => self.refuse_next = true, // the log refuses the next append
             "restart" => self.restart(), // a new process has replayed the log
