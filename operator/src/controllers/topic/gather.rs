@@ -17,6 +17,7 @@ use super::validate::ValidTopic;
 use crate::brokers::AdminError;
 use crate::brokers::connections::Connection;
 use crate::crd::{Cluster, Topic};
+use crate::kube::conditions;
 
 /// The watch caches that Topics look into.
 #[derive(Clone)]
@@ -54,6 +55,9 @@ pub async fn gather(context: &Context, caches: &Caches, topic: &Topic, wanted: &
     if let Some(older) = older_sibling(topic, wanted, siblings.iter().map(Arc::as_ref)) {
         return alone(Actual::Conflict(older));
     }
+    if let Some(silent_for) = unavailable_for(&cluster, (context.now)()) {
+        return alone(Actual::Silent { silent_for });
+    }
     let Ok(valid) = cluster_validate::validate(&cluster) else {
         return alone(Actual::Refused(format!("Cluster {} has an invalid spec", wanted.cluster)));
     };
@@ -66,6 +70,20 @@ pub async fn gather(context: &Context, caches: &Caches, topic: &Topic, wanted: &
         Err(AdminError::Refused { message, .. }) => Actual::Refused(message),
     };
     Found { actual, connection: Some(connection) }
+}
+
+/// For how long the Cluster has not been available; `None` when it is.
+///
+/// A Cluster that its own controller cannot reach, or whose brokers say they are another cluster, is not asked
+/// by each of its Topics too. Its Topics are woken when it becomes available.
+fn unavailable_for(cluster: &Cluster, now: Timestamp) -> Option<Duration> {
+    let status = cluster.status.as_ref()?;
+    let available = conditions::find(&status.conditions, "Available")?;
+    if available.status == "True" {
+        return None;
+    }
+    let seconds = now.as_second().saturating_sub(available.last_transition_time.0.as_second());
+    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
 /// The Topic that names the same topic and came first, if there is one.
@@ -104,6 +122,26 @@ mod tests {
         topic.metadata.creation_timestamp =
             serde_json::from_value(json!(format!("2026-01-01T00:00:{second:02}Z"))).unwrap();
         topic
+    }
+
+    #[test]
+    fn a_cluster_that_is_not_available_is_not_asked() {
+        let with = |status: &str| -> Cluster {
+            serde_json::from_value(json!({
+                "apiVersion": "logspine.dev/v1alpha1", "kind": "Cluster", "metadata": { "name": "events" },
+                "spec": { "image": "l:1", "pools": [] },
+                "status": { "conditions": [{ "type": "Available", "status": status, "reason": "R", "message": "",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z" }] }
+            }))
+            .unwrap()
+        };
+        let now: Timestamp = "2026-01-01T00:00:30Z".parse().unwrap();
+        assert_eq!(unavailable_for(&with("True"), now), None);
+        assert_eq!(unavailable_for(&with("False"), now), Some(Duration::from_secs(30)));
+        assert_eq!(
+            unavailable_for(&with("Unknown"), "2025-01-01T00:00:00Z".parse().unwrap()),
+            Some(Duration::ZERO)
+        );
     }
 
     #[test]
