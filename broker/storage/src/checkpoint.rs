@@ -71,6 +71,25 @@ pub(crate) fn lower_recovery_point(
     }
 }
 
+/// Removes every trace of a partition: a new one of the same name must not inherit its points.
+pub(crate) fn forget(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    topic: &str,
+    partition: i32,
+) -> Result<(), StorageError> {
+    let _one_writer = RECOVERY_POINTS.lock();
+    for name in [names::RECOVERY_POINT_CHECKPOINT, names::LOG_START_CHECKPOINT, names::REPLICATION_CHECKPOINT]
+    {
+        let path = data_dir.join(name);
+        let mut offsets = read(disk, &path)?;
+        if offsets.remove(&(topic.to_owned(), partition)).is_some() {
+            write(disk, &path, &offsets)?;
+        }
+    }
+    Ok(())
+}
+
 fn format(offsets: &Offsets) -> String {
     let mut text = format!("0\n{}\n", offsets.len());
     for ((topic, partition), offset) in offsets {

@@ -23,7 +23,7 @@ use crate::poison::Poison;
 use crate::producers::Producers;
 use crate::reader::LogReader;
 use crate::segment::{Segment, SliceError};
-use crate::{names, recovery};
+use crate::{checkpoint, names, recovery};
 
 pub use append::AppendInfo;
 pub(crate) use append::marker_of;
@@ -242,9 +242,10 @@ impl Log {
     }
 
     /// Takes the partition out of service: its directory is renamed, so that the name is free at once; the bytes
-    /// go later.
+    /// go later. The checkpoints forget it; whoever writes them must not collect from it any more.
     pub fn delete(self) -> Result<DeletedLog, StorageError> {
         let data_dir = self.dir.parent().unwrap_or(Path::new("."));
+        checkpoint::forget(&*self.disk, data_dir, &self.topic, self.partition.0)?;
         let name = names::deleted_partition_dir(&self.topic, self.partition.0, self.topic_id);
         let dir = data_dir.join(name);
         self.disk.rename(&self.dir, &dir).map_err(io_at("rename", &self.dir))?;

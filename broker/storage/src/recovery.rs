@@ -42,8 +42,12 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     let disk = &*args.disk;
     let dir: Arc<Path> = args.dir.clone().into();
     disk.create_dir(&dir).map_err(io_at("create", &dir))?;
-    partition_metadata::check_or_write(disk, &dir, args.topic_id)?;
     let found = Found::list(args, &dir)?;
+    let args = &match as_new(args, &dir, &found)? {
+        Some(fresh) => fresh,
+        None => args.clone(),
+    };
+    partition_metadata::check_or_write(disk, &dir, args.topic_id)?;
     let (mut epochs, epochs_known) = read_epochs(disk, &dir)?;
     let epochs_on_disk = epochs.clone();
     let mut recovered = Recovered::default();
@@ -89,6 +93,18 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
         active.set_active(true);
     }
     Ok(Opened { dir, segments, log_start, epochs, producers, unlinks, dir_dirty, recovered })
+}
+
+/// A directory without metadata and without data is a new partition. Checkpoints that know its name speak of an
+/// older one that was deleted, and are made to forget it before anything of the new one is there.
+fn as_new(args: &OpenLog, dir: &Path, found: &Found) -> Result<Option<OpenLog>, StorageError> {
+    let disk = &*args.disk;
+    if !found.logs.is_empty() || partition_metadata::read(disk, dir)?.is_some() {
+        return Ok(None);
+    }
+    let data_dir = dir.parent().unwrap_or(Path::new("."));
+    checkpoint::forget(disk, data_dir, &args.topic, args.partition.0)?;
+    Ok(Some(OpenLog { recovery_point: Offset(0), log_start: Offset(0), ..args.clone() }))
 }
 
 fn log_end_of(segments: &[Arc<Segment>]) -> Offset {

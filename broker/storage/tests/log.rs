@@ -479,10 +479,26 @@ fn a_deleted_log_frees_its_name_at_once() {
     let again = reopen(&disk, &LogConfig::default(), Offset(0), Offset(0), false).unwrap().0;
     assert_eq!(again.log_end(), Offset(0));
     let data = logspine_storage::LogDir::open(disk.clone(), Path::new(DATA_DIR)).unwrap();
-    assert_eq!(data.contents().unwrap().deleted, [deleted.dir.clone()]);
+    assert_eq!(data.contents().unwrap().deleted, std::slice::from_ref(&deleted.dir));
     assert_eq!(data.contents().unwrap().partitions.len(), 1);
     data.remove_partition_dir(&deleted.dir).unwrap();
     assert!(data.contents().unwrap().deleted.is_empty());
+}
+
+#[test]
+fn a_new_partition_of_an_old_name_inherits_no_checkpoint() {
+    let (_, disk) = sim();
+    let dir = logspine_storage::LogDir::open(disk.clone(), Path::new(DATA_DIR)).unwrap();
+    let old = std::collections::BTreeMap::from([
+        (("topic".to_owned(), 0), Offset(500)),
+        (("topic".to_owned(), 1), Offset(3)),
+    ]);
+    dir.write_recovery_points(|| old.clone()).unwrap();
+    dir.write_log_starts(&old).unwrap();
+    let (log, recovered) = reopen(&disk, &LogConfig::default(), Offset(500), Offset(500), false).unwrap();
+    assert_eq!((recovered.damage, log.log_start(), log.log_end()), (None, Offset(0), Offset(0)));
+    assert_eq!(dir.recovery_points().unwrap().len(), 1);
+    assert_eq!(dir.log_starts().unwrap().len(), 1);
 }
 
 #[test]

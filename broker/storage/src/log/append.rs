@@ -194,13 +194,12 @@ impl Log {
     /// in the file is unknown and the log refuses from then on.
     fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<(), AppendError> {
         let position = self.active.size_bytes();
-        let path = self.active.path(names::LOG);
         self.dirty.active = true;
         self.active_file.write_at(slices, position).map_err(|error| {
             if let Err(second) = self.active_file.truncate(position) {
                 self.poison.set(&self.dir, format!("{error}; and cutting the failed write off: {second}"));
             }
-            io_at("append to", &path)(error).into()
+            io_at("append to", &self.active.path(names::LOG))(error).into()
         })
     }
 

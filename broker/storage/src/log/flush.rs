@@ -4,7 +4,7 @@
 //! files, then the epoch checkpoint, then the directory. `end_flush` (owner): success moves the durable end;
 //! failure poisons the log for good. One flush of a log is in flight at a time.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use logspine_protocol::types::Offset;
@@ -27,8 +27,10 @@ pub struct FlushMark {
 #[must_use = "the log takes no other flush until this one is run and handed to end_flush"]
 pub struct FlushJob {
     disk: Arc<dyn Disk>,
-    dir: PathBuf,
+    dir: Arc<Path>,
     files: Vec<Arc<dyn DiskFile>>,
+    /// Apart from the others, so that the usual flush, which has only this one, allocates nothing.
+    active_file: Option<Arc<dyn DiskFile>>,
     epochs: Option<String>,
     sync_dir: bool,
     mark: FlushMark,
@@ -42,17 +44,18 @@ pub struct FlushDone {
     mark: FlushMark,
     result: Result<(), String>,
     files: Vec<Arc<dyn DiskFile>>,
+    active_file: Option<Arc<dyn DiskFile>>,
 }
 
 impl FlushJob {
     /// Syncs. Blocks; belongs on a thread that may.
     pub fn run(self) -> FlushDone {
         let result = self.sync().map_err(|error| error.to_string());
-        FlushDone { mark: self.mark, result, files: self.files }
+        FlushDone { mark: self.mark, result, files: self.files, active_file: self.active_file }
     }
 
     fn sync(&self) -> std::io::Result<()> {
-        for file in &self.files {
+        for file in self.files.iter().chain(&self.active_file) {
             file.sync_data()?;
         }
         if self.planted.has(Bug::DirectoryNotSynced) {
@@ -86,10 +89,7 @@ impl Log {
         if clean || self.flush_cap.is_some() || self.poison.check().is_err() {
             return None;
         }
-        let Dirty { mut files, active, dir, epochs } = std::mem::take(&mut self.dirty);
-        if active {
-            files.push(self.active_file.clone());
-        }
+        let Dirty { files, active, dir, epochs } = std::mem::take(&mut self.dirty);
         let mark = FlushMark { offset: self.log_end() };
         self.flush_cap = Some(mark.offset);
         if self.config.planted.has(Bug::DurableEndMovedInBeginFlush) {
@@ -97,8 +97,9 @@ impl Log {
         }
         Some(FlushJob {
             disk: self.disk.clone(),
-            dir: self.dir.to_path_buf(),
+            dir: self.dir.clone(),
             files,
+            active_file: active.then(|| self.active_file.clone()),
             epochs: epochs.then(|| self.reader.epochs.read().format()),
             sync_dir: dir,
             mark,
@@ -111,7 +112,7 @@ impl Log {
         let cap = self.flush_cap.take().unwrap_or(done.mark.offset);
         if let Err(reason) = done.result {
             if self.config.planted.has(Bug::FailedSyncRetried) {
-                self.dirty.files.extend(done.files);
+                self.dirty.files.extend(done.files.into_iter().chain(done.active_file));
                 return Ok(FlushMark { offset: self.durable_end() });
             }
             return Err(self.poison.set(&self.dir, reason));

@@ -37,7 +37,7 @@ impl Log {
             return Ok(true);
         }
         let state = self.rebuild_state(&last, position)?;
-        self.lower_ends(log_end)?;
+        self.lower_ends(log_end, log_end)?;
         let gone = segments.split_off(keep);
         for segment in gone.iter().rev() {
             self.rename_deleted(segment, 0)?;
@@ -57,7 +57,8 @@ impl Log {
     /// Drops everything and begins anew at `offset`, as a follower does whose leader no longer has its end.
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<(), StorageError> {
         self.check_writable()?;
-        self.lower_ends(offset.min(self.log_end()))?;
+        // To 0: for a moment there is no segment at all, and that must not look like a loss.
+        self.lower_ends(offset.min(self.log_end()), Offset(0))?;
         let segments = self.reader.segments();
         for segment in segments.iter().rev() {
             self.rename_deleted(segment, 0)?;
@@ -73,12 +74,12 @@ impl Log {
     }
 
     /// First the ends in memory, then the durable recovery point, and only then bytes may go.
-    fn lower_ends(&mut self, log_end: Offset) -> Result<(), StorageError> {
+    fn lower_ends(&mut self, log_end: Offset, recovery_point: Offset) -> Result<(), StorageError> {
         self.reader.publish_durable_end(self.durable_end().min(log_end));
         self.reader.publish_log_end(log_end);
         self.flush_cap = self.flush_cap.map(|cap| cap.min(log_end));
         let data_dir = self.dir.parent().unwrap_or(Path::new("."));
-        checkpoint::lower_recovery_point(&*self.disk, data_dir, &self.topic, self.partition.0, log_end)
+        checkpoint::lower_recovery_point(&*self.disk, data_dir, &self.topic, self.partition.0, recovery_point)
     }
 
     fn rebuild_state(&self, segment: &Segment, size_bytes: u64) -> Result<State, StorageError> {

@@ -5,8 +5,6 @@
 //! that is known in memory, and if the start is known too, the `.log` file is not read at all; below, headers are
 //! read and as many batches are taken as fit.
 
-use std::path::Path;
-
 use logspine_protocol::batch::BatchError;
 use logspine_protocol::types::Offset;
 
@@ -143,10 +141,10 @@ impl Segment {
         let (known, older) =
             self.look(|state| (state.boundary(start, stop, wanted.limit), state.index.has_older()));
         if let (None, true) = (known, older) {
-            let path = self.path(names::INDEX);
             let Ok(file) = self.open_index(names::INDEX) else { return Ok(None) };
             let found = self.look(|state| state.index.boundary_in_file(&*file, stop, wanted.limit));
-            let found = found.map_err(|error| SliceError::Storage(io_at("read", &path)(error)))?;
+            let found =
+                found.map_err(|error| SliceError::Storage(io_at("read", &self.path(names::INDEX))(error)))?;
             return Ok(found.map(u64::from).filter(|end| *end > start).map(|end| end - start));
         }
         Ok(known.map(|end| end - start))
@@ -154,10 +152,9 @@ impl Segment {
 
     fn slice_by_headers(&self, position: u64, wanted: Wanted) -> Result<Sliced, SliceError> {
         let file = self.file().map_err(SliceError::Storage)?;
-        let path = self.path(names::LOG);
         let mut walk = Walk::new(&*file, Look::Headers, position, self.size_bytes());
         let (start, mut end, first_offset) = loop {
-            let Some(found) = walk.next().map_err(|error| failed(error, &path))? else {
+            let Some(found) = walk.next().map_err(|error| failed(error, self))? else {
                 return Ok(Sliced::PastEnd);
             };
             if found.header.last_offset() < wanted.from {
@@ -173,7 +170,7 @@ impl Segment {
             return Ok(Sliced::Run { position: start, len, first_offset });
         }
         while end - start < wanted.max_bytes {
-            match walk.next().map_err(|error| failed(error, &path))? {
+            match walk.next().map_err(|error| failed(error, self))? {
                 Some(found)
                     if found.end() - start <= wanted.max_bytes
                         && found.header.last_offset() < wanted.limit =>
@@ -187,9 +184,9 @@ impl Segment {
     }
 }
 
-fn failed(error: WalkError, path: &Path) -> SliceError {
+fn failed(error: WalkError, segment: &Segment) -> SliceError {
     match error {
         WalkError::Bad { position, reason } => SliceError::Bad { position, reason },
-        WalkError::Io(source) => SliceError::Storage(io_at("read", path)(source)),
+        WalkError::Io(source) => SliceError::Storage(io_at("read", &segment.path(names::LOG))(source)),
     }
 }

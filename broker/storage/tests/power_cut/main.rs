@@ -18,7 +18,7 @@ use logspine_storage::planted::{Bug, Planted};
 const CAUGHT: [(Bug, u64); 5] = [
     (Bug::SyncForgottenAtRoll, 0),
     (Bug::DirectoryNotSynced, 0),
-    (Bug::CheckpointBeforeData, 3),
+    (Bug::CheckpointBeforeData, 4),
     (Bug::FailedSyncRetried, 6),
     (Bug::DurableEndMovedInBeginFlush, 0),
 ];

@@ -17,7 +17,7 @@ use crate::support::{self, DATA_DIR, NOW_MS};
 /// Events with the number of operations after which they were known.
 pub type History = Vec<(u64, Event)>;
 
-const STEPS: usize = 22;
+const STEPS: usize = 18;
 
 /// The config that workload and recovery share.
 pub fn config(planted: Planted) -> LogConfig {
