@@ -1,32 +1,42 @@
 //! Promise: the operator may die after any of its writes. Whatever it was doing (creating, editing, deleting), the
 //! next one brings it to its end, and no acknowledged record is lost on the way.
 //!
-//! For N = 1, 2, ... an operator that exits right after its Nth write is given the work; then one that lives. The
-//! row ends with the first N that is larger than the number of writes that the work takes.
+//! For N = 1, 2, ... an operator that exits right after its Nth write is given the work; then one that lives. A row
+//! ends with the first N that is larger than the number of writes that the work takes. Six lanes work side by side,
+//! each in a namespace of its own: three kinds of work, even and odd N.
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use logspine_e2e::kube::audit::Mark;
 use logspine_e2e::kube::brokers::{CLUSTER, TOPIC, all_up_to};
 use logspine_e2e::kube::manifest::{cluster, topic, with};
-use logspine_e2e::kube::mortal_operator::{Life, MortalOperator};
+use logspine_e2e::kube::mortal_operator::{Life, MortalOperator, take_over};
 use logspine_e2e::kube::{Kubernetes, Story, operator, pod};
 use serde_json::{Value, json};
 
-const NAMESPACE: &str = "e2e-operator-crash";
-const NODE_PORT: u16 = 30199;
 const RECORDS: u64 = 1000;
 /// No work takes more writes; a row that gets here is an operator that never rests.
 const POINTS_MAX: u64 = 80;
 /// Work is done when the operator has written nothing for this long.
 const QUIET: Duration = Duration::from_secs(3);
-const STEP_BOUND: Duration = Duration::from_secs(90);
+const STEP_BOUND: Duration = Duration::from_secs(120);
 
-/// What a person does to the resources, and when it is done.
-struct Work<'w> {
-    name: &'static str,
-    begin: &'w dyn Fn(&Kubernetes) -> anyhow::Result<()>,
-    is_done: &'w dyn Fn(&Kubernetes) -> anyhow::Result<bool>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Create,
+    Edit,
+    Delete,
+}
+
+/// One kind of work for every second N, in a namespace of its own.
+struct Lane<'k> {
+    kube: &'k Kubernetes,
+    mortal: MortalOperator<'k>,
+    namespace: String,
+    node_port: u16,
+    work: Work,
+    first: u64,
 }
 
 #[test]
@@ -34,186 +44,191 @@ fn the_operator_may_die_after_any_write() -> anyhow::Result<()> {
     let Some(kube) = Kubernetes::for_test("kube_operator_crash") else { return Ok(()) };
     let mut story = Story::begin("create, edit and delete converge from every crash point");
     story.step("the operator is installed", 60, || operator::install(&kube, &[]))?;
-    story.step("an empty namespace", 100, || kube.fresh_namespace(NAMESPACE))?;
-    story.step("a client's pod", 10, || kube.apply(&[pod::client(NAMESPACE)]))?;
-    let mut mortal = MortalOperator::take_over(&kube)?;
-    let result = rows(&kube, &mut mortal, &mut story);
-    mortal.stop()?;
+    let template = story.step("its Deployment makes way", 70, || take_over(&kube))?;
+    let points = story.step("create, edit, delete: crash after each write", 1200, || lanes(&kube, &template));
     story.step("the installed operator is back", 90, || operator::install(&kube, &[]))?;
-    result?;
+    for (work, points) in points? {
+        println!("FIGURE operator crash points, {work:?}: {points}");
+        // Fewer would mean that somebody else did the work.
+        ensure!(points >= 8, "{work:?} has only {points} writes");
+    }
     story.end();
     Ok(())
 }
 
-fn rows(kube: &Kubernetes, mortal: &mut MortalOperator<'_>, story: &mut Story) -> anyhow::Result<()> {
-    let create = Work { name: "create", begin: &|kube| apply(kube, &created()), is_done: &is_ready };
-    let edit = Work { name: "edit", begin: &|kube| apply(kube, &edited()), is_done: &is_ready };
-    let delete = Work { name: "delete", begin: &begin_deletion, is_done: &is_gone };
-    let bound_s = 1800;
-    story.step("create, crash after each write", bound_s, || {
-        row(kube, mortal, &create, &|kube, mortal| complete(kube, mortal, &delete), &|_| Ok(()))
-    })?;
-    story.step("edit, crash after each write", bound_s, || {
-        complete(kube, mortal, &create)?;
-        produce(kube)?;
-        let back = |kube: &Kubernetes, mortal: &mut MortalOperator<'_>| complete(kube, mortal, &create);
-        row(kube, mortal, &edit, &back, &records_are_there)
-    })?;
-    story.step("delete, crash after each write", bound_s, || {
-        row(kube, mortal, &delete, &|kube, mortal| complete(kube, mortal, &create), &|_| Ok(()))
-    })
-}
-
-/// One kind of work, interrupted after its first, second, ... write. `reset` makes the state from which it begins.
-fn row(
-    kube: &Kubernetes,
-    mortal: &mut MortalOperator<'_>,
-    work: &Work<'_>,
-    reset: &dyn Fn(&Kubernetes, &mut MortalOperator<'_>) -> anyhow::Result<()>,
-    check: &dyn Fn(&Kubernetes) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    for point in 1..=POINTS_MAX {
-        reset(kube, mortal)?;
-        mortal.start(Some(point))?;
-        (work.begin)(kube)?;
-        if !reaches_its_write(kube, mortal, work)? {
-            println!("FIGURE operator crash points, {}: {}", work.name, point - 1);
-            return check(kube);
+/// Runs all lanes and returns the number of writes of each kind of work.
+fn lanes(kube: &Kubernetes, template: &Value) -> anyhow::Result<Vec<(Work, u64)>> {
+    let kinds = [Work::Create, Work::Edit, Work::Delete];
+    let results: Vec<(Work, anyhow::Result<u64>)> = std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for (index, work) in kinds.into_iter().flat_map(|work| [(1, work), (2, work)]).enumerate() {
+            let (first, work) = work;
+            let namespace = format!("e2e-crash-{}-{first}", format!("{work:?}").to_lowercase());
+            let mortal = MortalOperator::new(kube, template, &namespace);
+            let node_port = 30210 + index as u16;
+            let mut lane = Lane { kube, mortal, namespace, node_port, work, first };
+            threads.push((work, scope.spawn(move || lane.run())));
         }
-        mortal.start(None)?;
-        await_done(kube, work)
-            .map_err(|error| error.context(format!("{} after write {point}", work.name)))?;
-        check(kube)?;
+        threads
+            .into_iter()
+            .map(|(work, thread)| (work, thread.join().expect("a lane does not panic")))
+            .collect()
+    });
+    let mut points: Vec<(Work, u64)> = kinds.iter().map(|work| (*work, 0)).collect();
+    for (work, result) in results {
+        let reached = result?;
+        let of_work = points.iter_mut().find(|(kind, _)| *kind == work).context("every kind has an entry")?;
+        of_work.1 = of_work.1.max(reached);
     }
-    anyhow::bail!("{} has more than {POINTS_MAX} writes and still goes on", work.name)
+    Ok(points)
 }
 
-/// Waits until the operator exits after its Nth write (true), or is done without reaching it (false).
-fn reaches_its_write(
-    kube: &Kubernetes,
-    mortal: &MortalOperator<'_>,
-    work: &Work<'_>,
-) -> anyhow::Result<bool> {
-    let started = Instant::now();
-    let mut mark = kube.audit_mark()?;
-    let mut quiet_since = Instant::now();
-    loop {
-        let life = mortal.life()?;
-        if life == Life::ReachedItsWrite {
-            return Ok(true);
+impl Lane<'_> {
+    /// The last N at which the operator died.
+    fn run(&mut self) -> anyhow::Result<u64> {
+        self.kube.fresh_namespace(&self.namespace)?;
+        self.kube.apply(&[pod::client(&self.namespace)])?;
+        if self.work != Work::Create {
+            self.mortal.start(None)?;
+            self.complete(Work::Create, 0)?;
         }
-        if writes_by_the_operator(kube, &mark)? > 0 {
-            (mark, quiet_since) = (kube.audit_mark()?, Instant::now());
+        if self.work == Work::Edit {
+            self.produce()?;
         }
-        let is_quiet = quiet_since.elapsed() > QUIET;
-        if life == Life::Running && is_quiet && (work.is_done)(kube)? {
-            return Ok(false);
+        let mut last = 0;
+        let result = self.row(&mut last);
+        self.mortal.stop()?;
+        result.with_context(|| format!("{:?}, after write {last}", self.work))?;
+        self.kube.kubectl(&["delete", "namespace", &self.namespace, "--wait=false"])?;
+        Ok(last)
+    }
+
+    fn row(&mut self, last: &mut u64) -> anyhow::Result<()> {
+        for point in (self.first..=POINTS_MAX).step_by(2) {
+            self.mortal.start(Some(point))?;
+            self.begin(self.work, point)?;
+            if !self.reaches_its_write()? {
+                return self.check();
+            }
+            *last = point;
+            self.mortal.start(None)?;
+            self.await_done(self.work)?;
+            self.check()?;
+            // The one that lives makes the state from which the next point begins.
+            match self.work {
+                Work::Create => self.complete(Work::Delete, point)?,
+                Work::Delete => self.complete(Work::Create, point)?,
+                Work::Edit => {}
+            }
         }
-        ensure!(started.elapsed() < STEP_BOUND, "{}: neither done nor at its write", work.name);
-        std::thread::sleep(Duration::from_millis(200));
+        anyhow::bail!("more than {POINTS_MAX} writes and still going on")
     }
-}
 
-fn writes_by_the_operator(
-    kube: &Kubernetes,
-    mark: &logspine_e2e::kube::audit::Mark,
-) -> anyhow::Result<usize> {
-    let account = format!("system:serviceaccount:{}:", operator::NAMESPACE);
-    let writes = kube.writes_since(mark)?;
-    Ok(writes.iter().filter(|write| write.user.starts_with(&account) && write.resource != "leases").count())
-}
-
-/// Does the work with an operator that lives.
-fn complete(kube: &Kubernetes, mortal: &mut MortalOperator<'_>, work: &Work<'_>) -> anyhow::Result<()> {
-    if (work.is_done)(kube)? && work.name == "delete" {
-        return Ok(());
+    /// Waits until the operator exits after its Nth write (true), or is done without reaching it (false).
+    fn reaches_its_write(&self) -> anyhow::Result<bool> {
+        let started = Instant::now();
+        let mut mark = self.kube.audit_mark()?;
+        let mut quiet_since = Instant::now();
+        loop {
+            let life = self.mortal.life()?;
+            if life == Life::ReachedItsWrite {
+                return Ok(true);
+            }
+            if self.has_written_since(&mark)? {
+                (mark, quiet_since) = (self.kube.audit_mark()?, Instant::now());
+            }
+            if life == Life::Running && quiet_since.elapsed() > QUIET && self.is_done(self.work)? {
+                return Ok(false);
+            }
+            ensure!(started.elapsed() < STEP_BOUND, "neither done nor at its write");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
-    mortal.start(None)?;
-    (work.begin)(kube)?;
-    await_done(kube, work)?;
-    mortal.stop()
-}
 
-fn await_done(kube: &Kubernetes, work: &Work<'_>) -> anyhow::Result<()> {
-    let started = Instant::now();
-    while !(work.is_done)(kube)? {
-        ensure!(started.elapsed() < STEP_BOUND, "{}: not done within {} s", work.name, STEP_BOUND.as_secs());
-        std::thread::sleep(Duration::from_millis(200));
+    fn has_written_since(&self, mark: &Mark) -> anyhow::Result<bool> {
+        let name = self.mortal.name();
+        let writes = self.kube.writes_since(mark)?;
+        Ok(writes.iter().any(|write| write.pod == name && write.resource != "leases"))
     }
-    Ok(())
-}
 
-fn created() -> [Value; 2] {
-    let cluster = with(cluster(NAMESPACE, "main", NODE_PORT), "deletionPolicy", json!("deleteVolumes"));
-    let topic = with(topic(NAMESPACE, "main", "orders", 1), "deletionPolicy", json!("delete"));
-    [
-        cluster,
-        with(
-            with(topic, "allowPartitionIncrease", json!(true)),
-            "config",
-            json!({ "retention.ms": "3600000" }),
-        ),
-    ]
-}
-
-/// Another broker setting (which restarts the broker) and another topic setting.
-fn edited() -> [Value; 2] {
-    let [cluster, topic] = created();
-    let cluster = with(cluster, "config", json!({ "num.partitions": "2" }));
-    [cluster, with(topic, "config", json!({ "retention.ms": "7200000" }))]
-}
-
-fn apply(kube: &Kubernetes, objects: &[Value]) -> anyhow::Result<()> {
-    kube.apply(objects).map(|_| ())
-}
-
-fn is_ready(kube: &Kubernetes) -> anyhow::Result<bool> {
-    Ok(kube.is_ready(NAMESPACE, CLUSTER, "main")? && kube.is_ready(NAMESPACE, TOPIC, "orders")?)
-}
-
-fn begin_deletion(kube: &Kubernetes) -> anyhow::Result<()> {
-    for (kind, name) in [(TOPIC, "orders"), (CLUSTER, "main")] {
-        kube.kubectl(&[
-            "delete",
-            kind,
-            name,
-            "--namespace",
-            NAMESPACE,
-            "--ignore-not-found",
-            "--wait=false",
-        ])?;
+    /// Work done by the operator that lives.
+    fn complete(&self, work: Work, point: u64) -> anyhow::Result<()> {
+        self.begin(work, point)?;
+        self.await_done(work)
     }
-    Ok(())
-}
 
-fn is_gone(kube: &Kubernetes) -> anyhow::Result<bool> {
-    let is_absent =
-        |kind: &str, name: &str| Ok::<_, anyhow::Error>(kube.get(NAMESPACE, kind, name)?.is_none());
-    let left = |kind: &str| kube.list(NAMESPACE, kind, "logspine.dev/cluster=main");
-    Ok(is_absent(TOPIC, "orders")?
-        && is_absent(CLUSTER, "main")?
-        && left("pods")?.is_empty()
-        && left("persistentvolumeclaims")?.is_empty())
-}
+    fn await_done(&self, work: Work) -> anyhow::Result<()> {
+        let started = Instant::now();
+        while !self.is_done(work)? {
+            ensure!(started.elapsed() < STEP_BOUND, "{work:?} is not done within {} s", STEP_BOUND.as_secs());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
 
-fn produce(kube: &Kubernetes) -> anyhow::Result<()> {
-    let line = format!("seq 1 {RECORDS} | kcat -P -b {} -t orders -X acks=all", inside(kube)?);
-    kube.in_client(NAMESPACE, &line).map(|_| ())
-}
+    /// What a person does to the resources. Each edit differs from the one before.
+    fn begin(&self, work: Work, point: u64) -> anyhow::Result<()> {
+        match work {
+            Work::Create => self.kube.apply(&self.objects(0)).map(|_| ()),
+            Work::Edit => self.kube.apply(&self.objects(point)).map(|_| ()),
+            Work::Delete => {
+                for (kind, name) in [(TOPIC, "orders"), (CLUSTER, "main")] {
+                    let names = ["delete", kind, name, "--namespace", &self.namespace];
+                    self.kube.kubectl(&[&names[..], &["--ignore-not-found", "--wait=false"]].concat())?;
+                }
+                Ok(())
+            }
+        }
+    }
 
-fn records_are_there(kube: &Kubernetes) -> anyhow::Result<()> {
-    let add = "awk '{ n++; s += $1 } END { printf \"%.0f %.0f\", n, s }'";
-    let line = format!("kcat -C -b {} -t orders -o beginning -e -q | {add}", inside(kube)?);
-    let (count, sum) = all_up_to(RECORDS);
-    let read = kube.in_client(NAMESPACE, &line)?;
-    ensure!(read.trim() == format!("{count} {sum}"), "read (count, sum) {read}");
-    Ok(())
-}
+    /// A Cluster and a Topic that take their data with them; the edition changes a setting of each.
+    fn objects(&self, edition: u64) -> [Value; 2] {
+        let cluster =
+            with(cluster(&self.namespace, "main", self.node_port), "deletionPolicy", json!("deleteVolumes"));
+        let partitions = (2 + edition % 50).to_string();
+        let cluster = with(cluster, "config", json!({ "num.partitions": partitions }));
+        let topic = with(topic(&self.namespace, "main", "orders", 1), "deletionPolicy", json!("delete"));
+        let retention_ms = (3_600_000 + edition).to_string();
+        [cluster, with(topic, "config", json!({ "retention.ms": retention_ms }))]
+    }
 
-fn inside(kube: &Kubernetes) -> anyhow::Result<String> {
-    let object = kube.get(NAMESPACE, CLUSTER, "main")?.unwrap_or_default();
-    let listeners = object["status"]["listeners"].as_array().cloned().unwrap_or_default();
-    let internal = listeners.iter().find(|listener| listener["name"] == "internal");
-    let bootstrap = internal.and_then(|listener| listener["bootstrap"].as_str());
-    Ok(anyhow::Context::context(bootstrap, "the status names no bootstrap address")?.to_owned())
+    fn is_done(&self, work: Work) -> anyhow::Result<bool> {
+        let (kube, namespace) = (self.kube, self.namespace.as_str());
+        if work != Work::Delete {
+            return Ok(
+                kube.is_ready(namespace, CLUSTER, "main")? && kube.is_ready(namespace, TOPIC, "orders")?
+            );
+        }
+        let left = |kind: &str| kube.list(namespace, kind, "logspine.dev/cluster=main");
+        Ok(kube.get(namespace, TOPIC, "orders")?.is_none()
+            && kube.get(namespace, CLUSTER, "main")?.is_none()
+            && left("pods")?.is_empty()
+            && left("persistentvolumeclaims")?.is_empty())
+    }
+
+    /// While settings are edited and the broker is restarted for them, the records stay.
+    fn check(&self) -> anyhow::Result<()> {
+        if self.work != Work::Edit {
+            return Ok(());
+        }
+        let add = "awk '{ n++; s += $1 } END { printf \"%.0f %.0f\", n, s }'";
+        let line = format!("kcat -C -b {} -t orders -o beginning -e -q | {add}", self.inside()?);
+        let (count, sum) = all_up_to(RECORDS);
+        let read = self.kube.in_client(&self.namespace, &line)?;
+        ensure!(read.trim() == format!("{count} {sum}"), "read (count, sum) {read}");
+        Ok(())
+    }
+
+    fn produce(&self) -> anyhow::Result<()> {
+        let line = format!("seq 1 {RECORDS} | kcat -P -b {} -t orders -X acks=all", self.inside()?);
+        self.kube.in_client(&self.namespace, &line).map(|_| ())
+    }
+
+    fn inside(&self) -> anyhow::Result<String> {
+        let object = self.kube.get(&self.namespace, CLUSTER, "main")?.unwrap_or_default();
+        let listeners = object["status"]["listeners"].as_array().cloned().unwrap_or_default();
+        let internal = listeners.iter().find(|listener| listener["name"] == "internal");
+        let bootstrap = internal.and_then(|listener| listener["bootstrap"].as_str());
+        Ok(bootstrap.context("the status names no bootstrap address")?.to_owned())
+    }
 }

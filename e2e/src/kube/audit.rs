@@ -15,6 +15,8 @@ use crate::kube::Kubernetes;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
     pub user: String,
+    /// The pod that used a service account, or empty.
+    pub pod: String,
     pub verb: String,
     pub resource: String,
     pub namespace: String,
@@ -38,6 +40,7 @@ impl Write {
         };
         Some(Write {
             user: text(&event["user"]["username"]),
+            pod: text(&event["user"]["extra"]["authentication.kubernetes.io/pod-name"][0]),
             verb: text(&event["verb"]),
             resource,
             namespace: text(&object["namespace"]),

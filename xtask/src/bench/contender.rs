@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::cache::{Cache, checkout};
-use crate::console::Step;
+use crate::cache::Cache;
 use crate::demo::{Background, free_port};
-use crate::kafka;
 use crate::process::Program;
+use crate::{image, kafka};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -31,15 +30,7 @@ pub struct Running {
 
 impl Contender {
     pub fn logspine(cache: &Cache) -> anyhow::Result<Contender> {
-        let step = Step::start("Building the broker", "some minutes the first time");
-        let arguments = ["build", "--locked", "--release", "--package", "logspine"];
-        Program::cargo()
-            .args(arguments)
-            .folder(checkout())
-            .env("CARGO_TARGET_DIR", cache.target())
-            .run(Some(&step))?;
-        step.finish("");
-        Ok(Contender::Logspine { binary: cache.target().join("release/logspine") })
+        Ok(Contender::Logspine { binary: image::broker_program(cache)? })
     }
 
     pub fn kafka(cache: &Cache) -> anyhow::Result<Contender> {

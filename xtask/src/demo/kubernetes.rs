@@ -13,7 +13,7 @@ use crate::cache::{Cache, checkout};
 use crate::demo::place::{Background, Place};
 use crate::demo::prometheus::{free_port, get};
 use crate::demo::transcript::Transcript;
-use crate::demo::{existing, story};
+use crate::demo::{Args, existing, story};
 use crate::image::{self, Product};
 use crate::kube::Kube;
 use crate::process::{Program, signal};
@@ -78,7 +78,7 @@ impl Cluster {
     }
 }
 
-pub fn run(cache: &Cache, cluster: &Cluster, images_loaded: bool, keep: bool) -> anyhow::Result<()> {
+pub fn run(cache: &Cache, cluster: &Cluster, args: &Args) -> anyhow::Result<()> {
     let archives = [Product::Broker.write(cache)?.path, Product::Operator.write(cache)?.path];
     let mut transcript = Transcript::begin();
     transcript.chapter("Kubernetes");
@@ -87,7 +87,7 @@ pub fn run(cache: &Cache, cluster: &Cluster, images_loaded: bool, keep: bool) ->
             kube.up(1)?;
             kube.import(&archives)?;
         }
-        None if images_loaded => {}
+        None if args.images_loaded => {}
         None => {
             let context = cluster.kubectl(&["config", "current-context"])?;
             existing::load(context.trim(), &[&archives[..], &[image::client(cache)?.path]].concat())?;
@@ -101,15 +101,15 @@ pub fn run(cache: &Cache, cluster: &Cluster, images_loaded: bool, keep: bool) ->
     transcript.chapter("What the resources say");
     transcript.command("kubectl get clusters,topics,pods,pvc");
     transcript.output(&cluster.kubectl(&["get", "clusters,topics,pods,pvc", "-n", DEMO])?);
-    if keep {
+    if args.keep {
         transcript.end("The end. Everything is left running");
         println!("Look around:  eval \"$(cargo xtask kube env)\"; kubectl -n {DEMO} get all");
         println!("Remove it:    cargo xtask demo --down");
-        return Ok(());
+    } else {
+        cluster.remove()?;
+        transcript.end("The end. Everything is removed again; --keep would leave it running");
     }
-    cluster.remove()?;
-    transcript.end("The end. Everything is removed again; --keep would leave it running");
-    Ok(())
+    args.check.as_ref().map_or(Ok(()), |document| transcript.compare(document))
 }
 
 fn install(cluster: &Cluster, transcript: &mut Transcript) -> anyhow::Result<()> {

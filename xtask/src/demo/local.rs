@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::cache::{Cache, checkout};
-use crate::console::Step;
+use crate::cache::Cache;
 use crate::demo::place::{Background, Place};
 use crate::demo::prometheus::{free_port, get};
 use crate::demo::story;
 use crate::demo::transcript::Transcript;
 use crate::process::{Program, signal};
-use crate::{debian, kafka};
+use crate::{debian, image, kafka};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -56,20 +55,12 @@ pub fn run(cache: &Cache) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The release build, or the program that `LOGSPINE_BIN` names.
+/// The program as it is shipped, or the one that `LOGSPINE_BIN` names.
 fn build(cache: &Cache) -> anyhow::Result<PathBuf> {
     if let Some(binary) = std::env::var_os("LOGSPINE_BIN") {
         return Ok(binary.into());
     }
-    let step = Step::start("Building the broker", "some minutes the first time");
-    let arguments = ["build", "--locked", "--release", "--package", "logspine"];
-    Program::cargo()
-        .args(arguments)
-        .folder(checkout())
-        .env("CARGO_TARGET_DIR", cache.target())
-        .run(Some(&step))?;
-    step.finish("");
-    Ok(cache.target().join("release/logspine"))
+    image::broker_program(cache)
 }
 
 impl Local {

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use crate::cache::Cache;
 pub use place::Background;
-pub use prometheus::free_port;
+pub use prometheus::{free_port, get};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -33,6 +33,9 @@ pub struct Args {
     /// Leave everything running at the end and say how to look around
     #[arg(long)]
     keep: bool,
+    /// Fail unless the copy of the transcript in this document tells the same
+    #[arg(long, value_name = "DOCUMENT", conflicts_with = "local")]
+    check: Option<PathBuf>,
     /// Only remove what a former demo left running
     #[arg(long)]
     down: bool,
@@ -50,5 +53,5 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.down {
         return cluster.remove();
     }
-    kubernetes::run(&cache, &cluster, args.images_loaded, args.keep)
+    kubernetes::run(&cache, &cluster, args)
 }

@@ -1,9 +1,9 @@
-//! `cargo xtask generate`: Rust codecs from Kafka's own message schemas, committed and checked for drift.
+//! `cargo xtask generate`: Rust codecs from Kafka's own message schemas, and pages from tables, checked for drift.
 //!
 //! In: the JSON files of `broker/protocol/schema`, as they stand in Kafka's jars. Out: `messages/`,
-//! `records/*/` and `api_key/table.rs` of the protocol crate. The way is parse (`schema`), resolve versions,
-//! types and defaults (`model`), print (`emit_*`), format (`output`). Same schemas, same bytes: `--check`
-//! compares instead of writing, and CI runs it.
+//! `records/*/` and `api_key/table.rs` of the protocol crate; and the broker's pages under `docs/reference`. The way
+//! is parse (`schema`), resolve versions, types and defaults (`model`), print (`emit_*`), format (`output`). Same
+//! schemas, same bytes: `--check` compares instead of writing, and CI runs it.
 
 mod defaults;
 mod emit_decode;
@@ -13,6 +13,7 @@ mod emit_struct;
 mod model;
 mod names;
 mod output;
+mod reference;
 mod schema;
 mod selection;
 mod versions;
@@ -42,7 +43,8 @@ const SOURCE: &str = "broker/protocol/src";
 /// Generates, or with `--check` compares.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let root = output::repository_root();
-    let outputs = generate(&root)?;
+    let mut outputs = generate(&root)?;
+    outputs.extend(reference::pages()?);
     if args.check {
         output::check(&root, &outputs, &folders())?;
         println!("generate: {} files are current", outputs.len());

@@ -11,8 +11,9 @@ mod stock;
 
 use std::path::PathBuf;
 
-use crate::cache::Cache;
-use crate::console::bytes;
+use crate::cache::{Cache, checkout};
+use crate::console::{Step, bytes};
+use crate::process::Program;
 use archive::Image;
 pub use stock::{busybox, client, pause};
 
@@ -88,7 +89,7 @@ impl Product {
 
     /// Builds the program and writes the archive.
     pub fn write(self, cache: &Cache) -> anyhow::Result<Written> {
-        let binary = program::build(cache, self.package(), self.features())?;
+        let binary = std::fs::read(program::build(cache, self.package(), self.features())?)?;
         let size = binary.len() as u64;
         let image = Image {
             name: self.image_name(),
@@ -102,6 +103,22 @@ impl Product {
         println!("FIGURE image {}: program {}, archive {}", image.name, bytes(size), bytes(archive_size));
         Ok(Written { name: image.name, path })
     }
+}
+
+/// The broker's program as it is shipped, for measuring and showing it on this machine.
+pub fn broker_program(cache: &Cache) -> anyhow::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return program::build(cache, Product::Broker.package(), &[]);
+    }
+    // Elsewhere there is no static program; an ordinary release build does.
+    let step = Step::start("Building the broker", "some minutes the first time");
+    Program::cargo()
+        .args(["build", "--locked", "--release", "--package", "logspine"])
+        .folder(checkout())
+        .env("CARGO_TARGET_DIR", cache.target())
+        .run(Some(&step))?;
+    step.finish("");
+    Ok(cache.target().join("release/logspine"))
 }
 
 fn labels(product: Product) -> Vec<(&'static str, String)> {

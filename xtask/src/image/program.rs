@@ -3,6 +3,8 @@
 //! Invariants: release profile; paths of this machine do not appear in the program; build scripts are not static
 //! (that is what naming the target is for). Called by the images.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 
 use crate::cache::{Cache, checkout};
@@ -14,8 +16,8 @@ const TARGET: &str = "aarch64-unknown-linux-gnu";
 #[cfg(not(target_arch = "aarch64"))]
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The bytes of the package's program of the same name.
-pub fn build(cache: &Cache, package: &str, features: &[&str]) -> anyhow::Result<Vec<u8>> {
+/// The path of the package's program of the same name, in the target folder until the next build.
+pub fn build(cache: &Cache, package: &str, features: &[&str]) -> anyhow::Result<PathBuf> {
     let with = if features.is_empty() { String::new() } else { format!(" with {}", features.join(", ")) };
     let step = Step::start(&format!("Building {package}{with}, static"), "some minutes the first time");
     let target = cache.target();
@@ -35,7 +37,7 @@ pub fn build(cache: &Cache, package: &str, features: &[&str]) -> anyhow::Result<
         path.display()
     );
     step.finish(&bytes(binary.len() as u64));
-    Ok(binary)
+    Ok(path)
 }
 
 /// Our own paths are relative to the checkout already; naming it here would rebuild everything in every checkout.

@@ -165,7 +165,7 @@ pub const STAGES: &[Stage] = &[
         promise: "broker and operator are static programs in images without anything else",
         commands: &["cargo xtask image broker operator faulty-operator"],
         needs: &[],
-        budget: Budget { warm_s: 300, cold_s: 850 },
+        budget: Budget { warm_s: 270, cold_s: 840 },
         shares: &[],
     },
     Stage {
@@ -173,8 +173,16 @@ pub const STAGES: &[Stage] = &[
         promise: "on a real Kubernetes: install, crash, edit, recreate, upgrade, rest, die after any write",
         commands: &["cargo xtask e2e"],
         needs: &[Need::LinuxRoot, Need::Cargo(CargoTool::Nextest)],
-        budget: Budget { warm_s: 900, cold_s: 1300 },
+        budget: Budget { warm_s: 800, cold_s: 1200 },
         shares: &[Share { variable: "LOGSPINE_REST_SECONDS", ci: "300", full: "3600" }],
+    },
+    Stage {
+        name: "demo",
+        promise: "the demo tells its story in both places, and the README tells the same",
+        commands: &["cargo xtask bench --footprint", "cargo xtask demo --local", "cargo xtask demo"],
+        needs: &[Need::LinuxRoot],
+        budget: Budget { warm_s: 150, cold_s: 240 },
+        shares: &[],
     },
 ];
 
