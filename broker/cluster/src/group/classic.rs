@@ -44,8 +44,8 @@ pub(super) struct ClassicGroup {
     pub(super) subscribed_topics: Option<BTreeSet<String>>,
     pub(super) new_member_added: bool,
     pub(super) initial_delay: Option<InitialDelay>,
-    /// The leader's assignment while its record is on its way; the group is stable once it is committed.
-    pub(super) assigning: Option<BTreeMap<String, Vec<u8>>>,
+    /// The record of the leader's assignment while it is on its way; the group is stable once it is committed.
+    pub(super) assigning: Option<GroupMetadata>,
 }
 
 impl ClassicGroup {

@@ -61,7 +61,7 @@ impl GroupShard {
                 let mut records: Vec<GroupRecord> =
                     keys.cloned().map(GroupRecord::offset_tombstone).collect();
                 records.push(GroupRecord::group(group_id, None));
-                self.groups.remove(group_id);
+                self.take_away(group_id);
                 let response = GroupResponse::Error(ErrorCode::NONE);
                 return append_all(effects, records, Some(Reply { token, response }));
             }

@@ -40,7 +40,7 @@ impl GroupShard {
             let group = &self.groups[&group_id];
             if all_expired && group.is_in(Empty) && group.pending_members.is_empty() {
                 records.push(GroupRecord::group(&group_id, None));
-                self.groups.remove(&group_id);
+                self.take_away(&group_id);
             }
             append_all(effects, records, None);
         }

@@ -19,10 +19,6 @@ impl GroupShard {
         known.sort();
         known.dedup();
         for group_id in known {
-            let is_gone = self.metadata.is_being_removed(&group_id);
-            if self.groups.contains_key(&group_id) || is_gone {
-                continue;
-            }
             let group = match self.metadata.committed().get(&group_id) {
                 Some(metadata) => ClassicGroup::from_metadata(&group_id, metadata),
                 None => ClassicGroup::empty(&group_id, None),
@@ -32,11 +28,25 @@ impl GroupShard {
         }
     }
 
-    /// After records were lost: a group whose assignment they carried rebalances, one whose removal they
-    /// carried is back.
+    /// Takes an empty group out of sight while the record of its removal is on its way.
+    pub(super) fn take_away(&mut self, group_id: &str) {
+        if let Some(mut group) = self.groups.remove(group_id) {
+            group.pending_members.clear();
+            self.leaving.insert(group_id.to_owned(), group);
+        }
+    }
+
+    /// After records were lost: a group whose removal they carried is back, unless its name was taken
+    /// meanwhile; one whose assignment they carried rebalances.
     pub(super) fn set_right(&mut self, now_ms: i64, effects: &mut Effects) {
         self.records_were_lost = false;
-        self.load_groups(now_ms, effects);
+        for (group_id, group) in std::mem::take(&mut self.leaving) {
+            if self.metadata.is_being_removed(&group_id) {
+                self.leaving.insert(group_id, group);
+            } else {
+                self.groups.entry(group_id).or_insert(group);
+            }
+        }
         let waiting = self.groups.values().filter(|group| group.assigning.is_some());
         let lost: Vec<String> =
             waiting.map(|g| g.group_id.clone()).filter(|id| !self.metadata.is_staged(id)).collect();
@@ -56,6 +66,7 @@ impl GroupShard {
             }
         }
         self.groups.clear();
+        self.leaving.clear();
     }
 }
 

@@ -78,6 +78,8 @@ pub struct GroupShard {
     pub(super) config: GroupConfig,
     pub(super) phase: Phase,
     pub(super) groups: BTreeMap<String, ClassicGroup>,
+    /// Groups that were deleted, until that is committed: back they come if it never is.
+    pub(super) leaving: BTreeMap<String, ClassicGroup>,
     pub(super) timers: Timers,
     pub(super) offsets: Overlay<OffsetKey, OffsetAndMetadata>,
     pub(super) metadata: Overlay<String, GroupMetadata>,
@@ -92,6 +94,7 @@ impl GroupShard {
             config,
             phase: Phase::Loading,
             groups: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             timers: Timers::default(),
             offsets: Overlay::default(),
             metadata: Overlay::default(),
@@ -331,6 +334,9 @@ impl Machine for GroupShard {
             }
             GroupRecord::Group { group_id, value } => {
                 self.metadata.commit(group_id, value.as_ref());
+                if !self.metadata.is_staged(group_id) {
+                    self.leaving.remove(group_id);
+                }
                 if let (Some(metadata), Some(group)) = (value, self.groups.get_mut(group_id)) {
                     group.on_committed(metadata);
                 }

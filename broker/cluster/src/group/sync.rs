@@ -10,6 +10,7 @@ use logspine_protocol::error::ErrorCode;
 use crate::machine::Effect;
 
 use super::ClassicGroupState::*;
+use super::classic::ClassicGroup;
 use super::record::{GroupMetadata, GroupRecord};
 use super::request::Sync;
 use super::response::{GroupResponse, Synced};
@@ -76,8 +77,7 @@ impl Turn<'_> {
         let assignments: BTreeMap<String, Vec<u8>> = member_ids
             .map(|member_id| (member_id.clone(), handed_in.get(member_id).cloned().unwrap_or_default()))
             .collect();
-        let record =
-            GroupRecord::group(&self.group.group_id, Some(self.group.to_metadata(Some(&assignments))));
+        let metadata = self.group.to_metadata(Some(&assignments));
         let mut then = Vec::new();
         for (member_id, assignment) in &assignments {
             let member = self.group.members.get_mut(member_id).expect("the assignment lists members only");
@@ -85,13 +85,14 @@ impl Turn<'_> {
             then.push(Reply { token, response: self.synced(assignment.clone()) });
             self.reschedule_heartbeat(member_id);
         }
-        self.group.assigning = Some(assignments);
-        self.append_group(record, then);
+        self.group.assigning = Some(metadata.clone());
+        self.append_group(GroupRecord::group(&self.group.group_id, Some(metadata)), then);
     }
 
     fn sync_with_record_in_flight(&mut self, token: Token, member_id: &str) {
-        let assignments = self.group.assigning.as_ref();
-        let assignment = assignments.and_then(|all| all.get(member_id)).cloned().unwrap_or_default();
+        let mut members = self.group.assigning.iter().flat_map(|metadata| &metadata.members);
+        let member = members.find(|member| member.member_id == member_id);
+        let assignment = member.map(|member| member.assignment.clone()).unwrap_or_default();
         let reply = Reply { token, response: self.synced(assignment) };
         self.effects.push(Effect::Append { records: Vec::new(), then: vec![reply] });
         self.reschedule_heartbeat(member_id);
@@ -106,18 +107,18 @@ impl Turn<'_> {
     }
 }
 
-impl super::classic::ClassicGroup {
-    /// The membership record is committed. If the group has not moved on meanwhile it is stable now.
+impl ClassicGroup {
+    /// A membership record is committed. If it is the one that the group waits for, the group is stable now.
+    /// Compared as a whole: a group that was deleted and made anew counts its generations anew.
     pub(super) fn on_committed(&mut self, metadata: &GroupMetadata) {
-        let is_awaited = self.is_in(CompletingRebalance)
-            && self.assigning.is_some()
-            && self.generation_id == metadata.generation;
-        if !is_awaited {
+        if !self.is_in(CompletingRebalance) || self.assigning.as_ref() != Some(metadata) {
             return;
         }
-        let mut assignments = self.assigning.take().unwrap_or_default();
-        for (member_id, member) in &mut self.members {
-            member.assignment = assignments.remove(member_id).unwrap_or_default();
+        self.assigning = None;
+        for assigned in &metadata.members {
+            if let Some(member) = self.members.get_mut(&assigned.member_id) {
+                member.assignment.clone_from(&assigned.assignment);
+            }
         }
         self.previous_state = self.state;
         self.state = Stable;
