@@ -4,22 +4,18 @@
 //! header; a hole stands at the position where record bytes belong that are still in a file.
 
 use logspine_protocol::frame::encode_response_header;
-use logspine_protocol::wire::{Message, Writer};
+use logspine_protocol::wire::{Hole, Message, Writer};
 use logspine_storage::LogSlice;
 use thiserror::Error;
 
 use super::RequestContext;
 
-/// Record bytes that belong at `position` of the answer's bytes and are still in a segment file.
-pub struct Hole {
-    pub position: usize,
-    pub slice: LogSlice,
-}
-
-/// A complete response: length prefix, header and body, with holes in ascending order of position.
+/// A complete response: length prefix, header and body, with holes in ascending order of position. Each hole
+/// is filled by the slice of the same place: record bytes that are still in a segment file.
 pub struct Answer {
     pub bytes: Vec<u8>,
     pub holes: Vec<Hole>,
+    pub slices: Vec<LogSlice>,
 }
 
 /// What the connection does next for this request.
@@ -73,9 +69,6 @@ fn describe(context: &RequestContext) -> String {
     format!("client {:?} at {}", context.client(), context.connection.peer)
 }
 
-/// Room for the answers of the hot requests, so that encoding one allocates once.
-const ANSWER_BYTES: usize = 512;
-
 /// Encodes a response without holes in the request's version.
 pub fn encode_answer<'a>(context: &RequestContext, response: &impl Message<'a>) -> Result<Outcome, Refusal> {
     encode_answer_in(context, response, context.api_version, Vec::new())
@@ -88,12 +81,10 @@ pub fn encode_answer_in<'a>(
     version: i16,
     slices: Vec<LogSlice>,
 ) -> Result<Outcome, Refusal> {
-    let mut writer = Writer::frame(Vec::with_capacity(ANSWER_BYTES));
+    let mut writer = Writer::frame(context.take_buffer());
     encode_response_header(&mut writer, context.api_key, version, context.correlation_id);
     response.encode(&mut writer, version).map_err(|error| Refusal::unwritable(context, error))?;
     let encoded = writer.finish().map_err(|error| Refusal::unwritable(context, error))?;
     assert_eq!(encoded.holes.len(), slices.len(), "each hole of the answer has one slice");
-    let filled = encoded.holes.iter().zip(slices);
-    let holes = filled.map(|(hole, slice)| Hole { position: hole.position, slice }).collect();
-    Ok(Outcome::Answer(Answer { bytes: encoded.bytes, holes }))
+    Ok(Outcome::Answer(Answer { bytes: encoded.bytes, holes: encoded.holes, slices }))
 }

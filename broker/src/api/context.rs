@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use logspine_protocol::api_key::ApiKey;
+use parking_lot::Mutex;
 
 use crate::broker::Broker;
 use crate::config::ListenerName;
@@ -33,9 +34,16 @@ pub struct RequestContext {
     pub received_ms: i64,
     /// The same moment on the monotonic clock; deadlines count from it.
     pub received_at: Instant,
+    /// An empty buffer for the answer, lent by the connection.
+    pub buffer: Mutex<Vec<u8>>,
 }
 
 impl RequestContext {
+    /// The buffer to encode the answer into; a new one if it was taken already.
+    pub fn take_buffer(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.buffer.lock())
+    }
+
     /// The client's id as logs and metrics print it.
     pub fn client(&self) -> &str {
         self.client_id.as_deref().unwrap_or("")

@@ -18,42 +18,48 @@ use logspine_protocol::wire::{Message, Reader};
 use super::{Outcome, Refusal, RequestContext, encode_answer, encode_answer_in};
 use crate::partition::FetchWaiter;
 use plan::Plan;
-use read::{Pass, Reads};
+use read::{Reads, Registered, Target};
 
 pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, Refusal> {
     let mut reader = Reader::new(body);
     let request = FetchRequest::decode(&mut reader, context.api_version)
         .map_err(|error| Refusal::malformed(context, error))?;
     let sessions = &context.broker.fetch_sessions;
-    let plan = match Plan::of(sessions, &request, context.api_version, context.received_at) {
+    let mut plan = match Plan::of(sessions, &request, context.api_version, context.received_at) {
         Ok(plan) => plan,
         Err(code) => {
             let response = FetchResponse { error_code: code.code(), ..FetchResponse::default() };
             return encode_answer(context, &response);
         }
     };
-    let reads = Reads::of(context, &request, &plan);
-    let pass = read_or_wait(context, &request, &reads).await;
-    reads.count(&pass);
-    let (response, slices) = plan.answer(sessions, pass);
+    let reads = Reads::of(context, &request);
+    read::find_all(context, &mut plan.targets);
+    read_or_wait(context, &request, &reads, &mut plan.targets).await;
+    read::count(&plan.targets);
+    let (response, slices) = plan.answer(sessions, reads.is_read_committed());
     encode_answer_in(context, &response, context.api_version, slices)
 }
 
 /// Reads; if that is too little, waits until there is enough or the client's patience ends, and reads again.
-async fn read_or_wait(context: &RequestContext, request: &FetchRequest<'_>, reads: &Reads<'_>) -> Pass {
+async fn read_or_wait(
+    context: &RequestContext,
+    request: &FetchRequest<'_>,
+    reads: &Reads,
+    targets: &mut [Target],
+) {
     let deadline =
         context.received_at + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let wanted = i64::from(request.min_bytes);
-    let mut pass = reads.pass();
-    while !pass.is_enough(wanted) && Instant::now() < deadline && !reads.is_empty() {
+    let mut pass = reads.pass(targets);
+    while !pass.is_enough(wanted) && Instant::now() < deadline && !targets.is_empty() {
         // Register first, then read: what arrives in between is seen by one of the two.
         let waiter = FetchWaiter::new(wanted);
-        let registered = reads.register(&waiter);
-        pass = reads.pass();
+        let registered = Registered::new(targets, &waiter);
+        pass = reads.pass(targets);
         if pass.is_enough(wanted) {
-            break;
+            return;
         }
-        waiter.found(pass.bytes());
+        waiter.found(pass.bytes);
         let mut stop = context.broker.lifecycle.stop_signal();
         let stops = tokio::select! {
             biased;
@@ -62,10 +68,9 @@ async fn read_or_wait(context: &RequestContext, request: &FetchRequest<'_>, read
             _ = stop.wait_for(|stops| *stops) => true,
         };
         drop(registered);
-        pass = reads.pass();
+        pass = reads.pass(targets);
         if stops {
-            break;
+            return;
         }
     }
-    pass
 }

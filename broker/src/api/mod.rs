@@ -43,7 +43,7 @@ pub mod produce;
 pub mod sync_group;
 pub mod topology;
 
-pub use answer::{Answer, Hole, Outcome, Refusal, encode_answer, encode_answer_in};
+pub use answer::{Answer, Outcome, Refusal, encode_answer, encode_answer_in};
 pub use context::{ConnectionInfo, RequestContext};
 
 use logspine_protocol::api_key::ApiKey;
@@ -56,6 +56,8 @@ pub struct ServedApi {
     pub name: &'static str,
     pub min_version: i16,
     pub max_version: i16,
+    /// Where the answer is not what Kafka's would be; empty if nowhere.
+    pub difference: &'static str,
 }
 
 /// Decodes the body, calls the handler, encodes its answer: what every ordinary row does.
@@ -71,13 +73,42 @@ macro_rules! ordinary {
     }};
 }
 
+/// Empty if there is none.
+macro_rules! difference {
+    () => {
+        ""
+    };
+    ($text:literal) => {
+        $text
+    };
+}
+
 macro_rules! apis {
-    ($($key:ident, $module:ident, $request:ident, $min:literal..=$max:literal;)+) => {
+    ($($key:ident, $module:ident, $request:ident, $min:literal..=$max:literal $(, $difference:literal)?;)+) => {
         /// Every API that is served, in the order of the rows. Produce and Fetch come first.
         pub const SERVED: &[ServedApi] = &[
-            ServedApi { key: ApiKey::Produce, name: "Produce", min_version: 3, max_version: 13 },
-            ServedApi { key: ApiKey::Fetch, name: "Fetch", min_version: 4, max_version: 18 },
-            $(ServedApi { key: ApiKey::$key, name: stringify!($key), min_version: $min, max_version: $max },)+
+            ServedApi {
+                key: ApiKey::Produce,
+                name: "Produce",
+                min_version: 3,
+                max_version: 13,
+                difference: "acks=all is answered after the sync (`flush.messages=1`). Transactional batches are \
+                             refused: INVALID_TXN_STATE. Batches are stored as compressed by the producer.",
+            },
+            ServedApi {
+                key: ApiKey::Fetch,
+                name: "Fetch",
+                min_version: 4,
+                max_version: 18,
+                difference: "A read ends at the end of a segment; the next one goes on there.",
+            },
+            $(ServedApi {
+                key: ApiKey::$key,
+                name: stringify!($key),
+                min_version: $min,
+                max_version: $max,
+                difference: difference!($($difference)?),
+            },)+
         ];
 
         async fn call(context: &RequestContext, body: &[u8]) -> Result<Outcome, Refusal> {
@@ -92,13 +123,16 @@ macro_rules! apis {
 }
 
 apis! {
-    ListOffsets, list_offsets, ListOffsetsRequest, 1..=11;
-    ApiVersions, api_versions, ApiVersionsRequest, 0..=4;
+    ListOffsets, list_offsets, ListOffsetsRequest, 1..=11,
+        "There is no remote storage: timestamps -4, -5 and -6 answer as Kafka does without it.";
+    ApiVersions, api_versions, ApiVersionsRequest, 0..=4,
+        "Of the features only `metadata.version` is reported: no clients' transactions v2, no `group.version`.";
     DeleteRecords, delete_records, DeleteRecordsRequest, 0..=2;
     OffsetForLeaderEpoch, offset_for_leader_epoch, OffsetForLeaderEpochRequest, 2..=4;
     OffsetCommit, offset_commit, OffsetCommitRequest, 2..=10;
     OffsetFetch, offset_fetch, OffsetFetchRequest, 1..=10;
-    FindCoordinator, find_coordinator, FindCoordinatorRequest, 0..=6;
+    FindCoordinator, find_coordinator, FindCoordinatorRequest, 0..=6,
+        "Groups only; transactions and share groups answer COORDINATOR_NOT_AVAILABLE.";
     JoinGroup, join_group, JoinGroupRequest, 0..=9;
     Heartbeat, heartbeat, HeartbeatRequest, 0..=4;
     LeaveGroup, leave_group, LeaveGroupRequest, 0..=5;
@@ -107,17 +141,22 @@ apis! {
     ListGroups, list_groups, ListGroupsRequest, 0..=5;
     DeleteGroups, delete_groups, DeleteGroupsRequest, 0..=2;
     OffsetDelete, offset_delete, OffsetDeleteRequest, 0..=0;
-    Metadata, metadata, MetadataRequest, 0..=13;
+    Metadata, metadata, MetadataRequest, 0..=13,
+        "The answer waits for a topic that is created on the way, and shows it.";
     CreateTopics, create_topics, CreateTopicsRequest, 2..=7;
     DeleteTopics, delete_topics, DeleteTopicsRequest, 1..=6;
     CreatePartitions, create_partitions, CreatePartitionsRequest, 0..=3;
     DescribeConfigs, describe_configs, DescribeConfigsRequest, 1..=4;
-    AlterConfigs, alter_configs, AlterConfigsRequest, 0..=2;
-    IncrementalAlterConfigs, incremental_alter_configs, IncrementalAlterConfigsRequest, 0..=1;
+    AlterConfigs, alter_configs, AlterConfigsRequest, 0..=2,
+        "A key that is not honoured yet is refused, with words: see configs.md.";
+    IncrementalAlterConfigs, incremental_alter_configs, IncrementalAlterConfigsRequest, 0..=1,
+        "As AlterConfigs.";
     DescribeCluster, describe_cluster, DescribeClusterRequest, 0..=2;
     DescribeTopicPartitions, describe_topic_partitions, DescribeTopicPartitionsRequest, 0..=0;
-    ListPartitionReassignments, list_partition_reassignments, ListPartitionReassignmentsRequest, 0..=0;
-    InitProducerId, init_producer_id, InitProducerIdRequest, 0..=5;
+    ListPartitionReassignments, list_partition_reassignments, ListPartitionReassignmentsRequest, 0..=0,
+        "Nothing moves yet: the answer is empty.";
+    InitProducerId, init_producer_id, InitProducerIdRequest, 0..=5,
+        "A transactional id is refused.";
     DescribeLogDirs, describe_log_dirs, DescribeLogDirsRequest, 1..=5;
 }
 

@@ -38,6 +38,22 @@ struct Pending {
     index: usize,
 }
 
+/// The appends of a request that wait. Most requests carry one partition: that one costs no allocation.
+#[derive(Default)]
+struct Waiting {
+    first: Option<Pending>,
+    more: Vec<Pending>,
+}
+
+impl Waiting {
+    fn push(&mut self, pending: Pending) {
+        match self.first {
+            None => self.first = Some(pending),
+            Some(_) => self.more.push(pending),
+        }
+    }
+}
+
 /// Why one partition's data was not appended.
 struct Failure {
     code: ErrorCode,
@@ -53,7 +69,7 @@ pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, R
     let acks = request.acks;
     let deadline =
         context.received_at + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-    let mut waiting = Vec::new();
+    let mut waiting = Waiting::default();
     let mut responses = append_all(context, &request, &mut waiting);
     wait_all(context, &mut responses, waiting, deadline).await;
     if acks != 0 {
@@ -66,7 +82,7 @@ pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, R
 fn append_all<'a>(
     context: &RequestContext,
     request: &ProduceRequest<'a>,
-    waiting: &mut Vec<Pending>,
+    waiting: &mut Waiting,
 ) -> Vec<TopicProduceResponse<'a>> {
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for topic in &request.topic_data {
@@ -93,7 +109,7 @@ fn append_one(
     topic: &TopicProduceData<'_>,
     data: &PartitionProduceData<'_>,
     place: (usize, usize),
-    waiting: &mut Vec<Pending>,
+    waiting: &mut Waiting,
 ) -> Result<PartitionProduceResponse<'static>, Failure> {
     if !matches!(acks, -1..=1) {
         let message = format!("acks={acks}: only -1, 0 and 1 are defined");
@@ -231,10 +247,10 @@ fn count_failure(context: &RequestContext, code: ErrorCode) {
 async fn wait_all(
     context: &RequestContext,
     responses: &mut [TopicProduceResponse<'_>],
-    waiting: Vec<Pending>,
+    waiting: Waiting,
     deadline: Instant,
 ) {
-    for Pending { partition, end_offset, topic, index } in waiting {
+    for Pending { partition, end_offset, topic, index } in waiting.first.into_iter().chain(waiting.more) {
         let Err(error) = partition.wait_committed(end_offset, deadline).await else { continue };
         let code = partition_errors::of_wait(error);
         count_failure(context, code);

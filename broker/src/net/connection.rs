@@ -6,6 +6,7 @@
 //! (acks=all, long poll) does not keep the next one from starting. One bad frame costs its connection only.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,10 +14,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use logspine_protocol::api_key::ApiKey;
 use logspine_protocol::frame::RequestHeader;
 use logspine_protocol::wire::Reader;
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::sleep_until;
+use tokio::time::{Sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::frame_reader::{Frame, FrameError, FrameReader};
@@ -28,6 +30,9 @@ use crate::broker::Broker;
 
 /// After this long without a request a connection gives its buffers back.
 const SHRINK_AFTER: Duration = Duration::from_secs(5);
+
+/// A larger buffer of an answer is not kept for the next.
+const ANSWER_KEPT_BYTES: usize = 16 * 1024;
 
 /// "Never", for a timer that needs a moment.
 const NEVER: Duration = Duration::from_secs(86_400 * 365);
@@ -68,11 +73,15 @@ pub struct Connection {
     reader: FrameReader,
     writer: ResponseWriter,
     in_flight: InFlight<Finished>,
+    /// The buffer of an answer that was sent, for the next one.
+    spare_answer: Vec<u8>,
     /// The client id of the last request: the same for all requests of nearly every client.
     client_id: Option<Arc<str>>,
     stop: watch::Receiver<bool>,
     last_request: Instant,
     idle_max: Duration,
+    /// Goes off when idleness may be over; set anew then, and not with every request.
+    idle_timer: Pin<Box<Sleep>>,
 }
 
 impl Connection {
@@ -90,10 +99,12 @@ impl Connection {
             reader: FrameReader::new(memory, network.socket_request_max_bytes),
             writer: ResponseWriter::new(idle_max.min(NEVER)),
             in_flight: InFlight::new(),
+            spare_answer: Vec::new(),
             client_id: None,
             stop: broker.lifecycle.stop_signal(),
             last_request: Instant::now(),
             idle_max: idle_max.min(NEVER),
+            idle_timer: Box::pin(sleep_until((Instant::now() + SHRINK_AFTER.min(idle_max)).into())),
             broker,
         }
     }
@@ -179,6 +190,7 @@ impl Connection {
             client_id: self.client_id.clone(),
             received_ms,
             received_at: self.last_request,
+            buffer: Mutex::new(std::mem::take(&mut self.spare_answer)),
         };
         Ok(async move {
             let payload = frame.payload();
@@ -196,7 +208,9 @@ impl Connection {
             self.reader.recycle(frame);
             let written = match outcome {
                 Ok(Outcome::Answer(answer)) => {
-                    self.writer.send(&self.stream, answer, next.is_some()).await.map_err(End::from)
+                    let sent = self.writer.send(&self.stream, &answer, next.is_some()).await;
+                    self.keep_buffer(answer.bytes);
+                    sent.map_err(End::from)
                 }
                 Ok(Outcome::NoAnswer) => Ok(()),
                 Ok(Outcome::Close) => Err(End::FailedWithoutAnswer),
@@ -214,6 +228,13 @@ impl Connection {
         Ok(())
     }
 
+    fn keep_buffer(&mut self, mut bytes: Vec<u8>) {
+        if bytes.capacity() <= ANSWER_KEPT_BYTES && bytes.capacity() > self.spare_answer.capacity() {
+            bytes.clear();
+            self.spare_answer = bytes;
+        }
+    }
+
     /// Waits for the next thing to do.
     async fn wait(&mut self) -> Result<(), End> {
         let stopping = *self.stop.borrow();
@@ -222,21 +243,29 @@ impl Connection {
         }
         let may_read = self.in_flight.has_room() && !stopping;
         let idle = self.in_flight.is_empty();
-        let shrinks = idle && self.last_request.elapsed() < SHRINK_AFTER;
-        let timer = self.last_request + if shrinks { SHRINK_AFTER } else { self.idle_max };
         let in_flight = &mut self.in_flight;
         tokio::select! {
             biased;
             () = poll_fn(|context| in_flight.poll_oldest(context)), if !idle => Ok(()),
-            filled = self.reader.fill(&self.stream), if may_read => Ok(filled?),
+            filled = self.reader.fill(&mut self.stream), if may_read => Ok(filled?),
             _ = self.stop.changed(), if !stopping => Ok(()),
-            () = sleep_until(timer.into()), if idle => match shrinks {
-                true => {
-                    self.reader.shrink();
-                    Ok(())
-                }
-                false => Err(End::Idle),
-            },
+            () = self.idle_timer.as_mut(), if idle => self.idle_timer_went_off(),
         }
+    }
+
+    /// Gives buffers back, ends the connection, or neither: there may have been requests since it was set.
+    fn idle_timer_went_off(&mut self) -> Result<(), End> {
+        let idle_for = self.last_request.elapsed();
+        if idle_for >= self.idle_max {
+            return Err(End::Idle);
+        }
+        let shrinks = idle_for >= SHRINK_AFTER;
+        if shrinks {
+            self.reader.shrink();
+            self.spare_answer = Vec::new();
+        }
+        let next = if shrinks { self.idle_max } else { SHRINK_AFTER.min(self.idle_max) };
+        self.idle_timer.as_mut().reset((self.last_request + next).into());
+        Ok(())
     }
 }

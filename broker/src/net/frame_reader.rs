@@ -2,13 +2,14 @@
 //!
 //! The buffer grows with the bytes received: doubling, leased from `RequestMemory` before it is allocated, so
 //! a prefix that promises 90 MiB and sends nothing costs nothing. Small frames arrive several at a time and
-//! are taken out one by one; of a large frame nothing behind its end is read ahead. An idle connection holds
+//! are taken out one by one; of a large frame next to nothing behind its end is read ahead. An idle connection holds
 //! no buffer. Cancel safe: `fill` may be dropped at any await.
 
 use std::io;
 
 use bytes::BufMut;
 use thiserror::Error;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::request_memory::{FREE_BYTES, Lease, RequestMemory, STARVED_AFTER};
@@ -17,6 +18,9 @@ const PREFIX_BYTES: usize = 4;
 
 /// The first read of an idle connection, and the least that a read has room for.
 const READ_BYTES: usize = 8 * 1024;
+
+/// Room behind a large frame: a read that does not fill it is known to have emptied the socket.
+const SLACK_BYTES: usize = 64;
 
 /// A buffer up to this size is kept for the next frame.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -118,20 +122,18 @@ impl FrameReader {
     }
 
     /// Receives some bytes: waits for the socket, then for memory, then reads once.
-    pub async fn fill(&mut self, stream: &TcpStream) -> Result<(), FrameError> {
-        loop {
-            self.wait_readable(stream).await?;
-            let limit = self.make_room().await?;
-            match stream.try_read_buf(&mut (&mut self.received).limit(limit)) {
-                Ok(0) if self.received.is_empty() => return Err(FrameError::Closed),
-                Ok(0) => {
-                    let wanted = self.frame_bytes()?.unwrap_or(PREFIX_BYTES);
-                    return Err(FrameError::ClosedWithin { received: self.received.len(), wanted });
-                }
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error.into()),
+    pub async fn fill(&mut self, stream: &mut TcpStream) -> Result<(), FrameError> {
+        self.wait_readable(stream).await?;
+        let limit = self.make_room().await?;
+        // `read_buf` and not `try_read_buf`: a read that leaves room tells tokio that the socket is empty, which
+        // saves the call that would only find that out.
+        match stream.read_buf(&mut (&mut self.received).limit(limit)).await? {
+            0 if self.received.is_empty() => Err(FrameError::Closed),
+            0 => {
+                let wanted = self.frame_bytes()?.unwrap_or(PREFIX_BYTES);
+                Err(FrameError::ClosedWithin { received: self.received.len(), wanted })
             }
+            _ => Ok(()),
         }
     }
 
@@ -156,13 +158,13 @@ impl FrameReader {
             _ => READ_BYTES.max(self.received.capacity()),
         };
         if received == self.received.capacity() {
-            let doubled = (received * 2).max(READ_BYTES).min(wanted.max(received + 1));
+            let doubled = (received * 2).max(READ_BYTES).min(wanted.max(received) + SLACK_BYTES);
             self.lease_for(doubled).await?;
             self.received.reserve_exact(doubled - received);
         }
         let room = self.received.capacity() - received;
         Ok(match total {
-            Some(total) if total > READ_BYTES => room.min(total - received),
+            Some(total) if total > READ_BYTES => room.min(total + SLACK_BYTES - received),
             _ => room,
         })
     }
@@ -211,7 +213,7 @@ mod tests {
         [&(payload.len() as i32).to_be_bytes()[..], payload].concat()
     }
 
-    async fn next(reader: &mut FrameReader, stream: &TcpStream) -> Result<Frame, FrameError> {
+    async fn next(reader: &mut FrameReader, stream: &mut TcpStream) -> Result<Frame, FrameError> {
         loop {
             if let Some(frame) = reader.take()? {
                 return Ok(frame);
@@ -222,29 +224,29 @@ mod tests {
 
     #[tokio::test]
     async fn frames_of_every_size_come_out_as_they_went_in() {
-        let (mut client, server) = pair().await;
+        let (mut client, mut server) = pair().await;
         let payloads: Vec<Vec<u8>> =
             [1, 3, 100, 9_000, 5, 70_000, 1_000_000, 2].iter().map(|&size| vec![size as u8; size]).collect();
         let bytes: Vec<u8> = payloads.iter().flat_map(|payload| frame(payload)).collect();
         let send = tokio::spawn(async move { client.write_all(&bytes).await.map(|()| client) });
         let mut reader = reader(8 << 20);
         for payload in &payloads {
-            let frame = next(&mut reader, &server).await.unwrap();
+            let frame = next(&mut reader, &mut server).await.unwrap();
             assert!(frame.payload() == payload, "a frame of {} bytes", payload.len());
             reader.recycle(frame);
         }
         drop(send.await.unwrap().unwrap());
-        assert!(matches!(next(&mut reader, &server).await, Err(FrameError::Closed)));
+        assert!(matches!(next(&mut reader, &mut server).await, Err(FrameError::Closed)));
     }
 
     #[tokio::test]
     async fn a_claimed_length_costs_nothing_until_bytes_arrive() {
-        let (mut client, server) = pair().await;
+        let (mut client, mut server) = pair().await;
         client.write_all(&(90_i32 << 20).to_be_bytes()).await.unwrap();
         client.write_all(&[7; 100]).await.unwrap();
         let mut reader = reader(1 << 20);
         while reader.received.len() < 104 {
-            reader.fill(&server).await.unwrap();
+            reader.fill(&mut server).await.unwrap();
         }
         assert!(reader.received.capacity() <= READ_BYTES);
         assert_eq!(reader.memory.available_bytes(), 1 << 20);
@@ -253,19 +255,19 @@ mod tests {
     #[tokio::test]
     async fn too_long_and_negative_lengths_are_refused_with_the_limit() {
         for length in [-1_i32, i32::MIN, (100 << 20) + 1] {
-            let (mut client, server) = pair().await;
+            let (mut client, mut server) = pair().await;
             client.write_all(&length.to_be_bytes()).await.unwrap();
-            let refused = next(&mut reader(1 << 20), &server).await;
+            let refused = next(&mut reader(1 << 20), &mut server).await;
             assert!(matches!(refused, Err(FrameError::TooLong { length: told, .. }) if told == length));
         }
     }
 
     #[tokio::test]
     async fn memory_is_back_in_the_pool_when_the_frame_is_gone() {
-        let (mut client, server) = pair().await;
+        let (mut client, mut server) = pair().await;
         let send = tokio::spawn(async move { client.write_all(&frame(&vec![1; 500_000])).await });
         let mut reader = reader(1 << 20);
-        let frame = next(&mut reader, &server).await.unwrap();
+        let frame = next(&mut reader, &mut server).await.unwrap();
         assert!(reader.memory.available_bytes() < (1 << 20) - 400_000);
         drop(frame);
         assert_eq!(reader.memory.available_bytes(), 1 << 20);

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use super::connection::Connection;
 use super::request_memory::RequestMemory;
+use super::workers::Workers;
 use crate::api::ConnectionInfo;
 use crate::broker::Broker;
 use crate::config::{Listener, ListenerName, NetworkConfig};
@@ -118,13 +119,14 @@ impl Listeners {
 
 impl Listening {
     /// Accepts until the broker stops, then waits for the connections to finish what they have started.
-    pub async fn serve(self, broker: Arc<Broker>) {
+    pub async fn serve(self, broker: Arc<Broker>, workers: Arc<Workers>) {
         let mut accepting = JoinSet::new();
         for bound in self.bound {
             info!(listener = %bound.name, address = %bound.local, "accepting connections");
             accepting.spawn(accept(
                 bound,
                 Arc::clone(&broker),
+                Arc::clone(&workers),
                 self.memory.clone(),
                 Arc::clone(&self.limits),
             ));
@@ -156,7 +158,13 @@ async fn bind_one(host: &str, port: u16) -> io::Result<TcpSocket> {
 }
 
 /// One listener's loop. Owns its connections, so that it can wait for them at the end.
-async fn accept(bound: Bound<TcpListener>, broker: Arc<Broker>, memory: RequestMemory, limits: Arc<Limits>) {
+async fn accept(
+    bound: Bound<TcpListener>,
+    broker: Arc<Broker>,
+    workers: Arc<Workers>,
+    memory: RequestMemory,
+    limits: Arc<Limits>,
+) {
     let mut stop = broker.lifecycle.stop_signal();
     let mut connections = JoinSet::new();
     loop {
@@ -176,12 +184,18 @@ async fn accept(bound: Bound<TcpListener>, broker: Arc<Broker>, memory: RequestM
                 let _ = stream.set_nodelay(true);
                 let local = stream.local_addr().unwrap_or(bound.local);
                 let info = ConnectionInfo { listener: bound.name.clone(), peer, local };
-                let connection = Connection::new(Arc::clone(&broker), info, stream, memory.clone());
+                let Ok(stream) = stream.into_std() else { continue };
+                let (broker, memory) = (Arc::clone(&broker), memory.clone());
                 let counted = broker.metrics.connection_opened();
-                connections.spawn(async move {
-                    connection.run().await;
+                let serve = async move {
+                    // Registered where it is served: with the reactor of its worker.
+                    match TcpStream::from_std(stream) {
+                        Ok(stream) => Connection::new(broker, info, stream, memory).run().await,
+                        Err(error) => warn!(%peer, "cannot serve a connection: {error}"),
+                    }
                     drop((permit, place, counted));
-                });
+                };
+                connections.spawn_on(serve, workers.next());
             }
             Err(error) => {
                 warn!(listener = %bound.name, "cannot accept a connection: {error}");

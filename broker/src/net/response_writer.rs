@@ -47,15 +47,15 @@ impl ResponseWriter {
     }
 
     /// Sends an answer; with `more` following at once it may stay gathered until `flush`.
-    pub async fn send(&mut self, stream: &TcpStream, answer: Answer, more: bool) -> io::Result<()> {
+    pub async fn send(&mut self, stream: &TcpStream, answer: &Answer, more: bool) -> io::Result<()> {
         if answer.holes.is_empty() {
-            return self.send_plain(stream, answer.bytes, more).await;
+            return self.send_plain(stream, &answer.bytes, more).await;
         }
         let mut written = 0;
-        for hole in answer.holes {
+        for (hole, slice) in answer.holes.iter().zip(&answer.slices) {
             self.gathered.extend_from_slice(&answer.bytes[written..hole.position]);
             written = hole.position;
-            self.send_slice(stream, &hole.slice).await?;
+            self.send_slice(stream, slice).await?;
         }
         self.gathered.extend_from_slice(&answer.bytes[written..]);
         if more && self.gathered.len() < GATHER_MAX_BYTES {
@@ -64,11 +64,11 @@ impl ResponseWriter {
         self.flush(stream).await
     }
 
-    async fn send_plain(&mut self, stream: &TcpStream, bytes: Vec<u8>, more: bool) -> io::Result<()> {
+    async fn send_plain(&mut self, stream: &TcpStream, bytes: &[u8], more: bool) -> io::Result<()> {
         if self.gathered.is_empty() && !more {
-            return self.send_all(stream, &bytes, SendFlags::empty()).await;
+            return self.send_all(stream, bytes, SendFlags::empty()).await;
         }
-        self.gathered.extend_from_slice(&bytes);
+        self.gathered.extend_from_slice(bytes);
         if more && self.gathered.len() < GATHER_MAX_BYTES {
             return Ok(());
         }

@@ -51,9 +51,11 @@ impl Committer {
         let pool = SyncPool::start()?;
         let shared = Arc::clone(&committer.shared);
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
-            while let Some(round) = shared.next_round() {
+            // Both vectors live as long as the thread: a round of known size allocates nothing.
+            let (mut round, mut begun) = (Vec::new(), Vec::new());
+            while shared.next_round(&mut round) {
                 let timer = Instant::now();
-                run_round(&pool, round);
+                run_round(&pool, &mut round, &mut begun);
                 metrics.flush_rounds.inc();
                 metrics.flush_seconds.observe(timer.elapsed().as_secs_f64());
             }
@@ -89,33 +91,33 @@ impl CommitterThread {
 }
 
 impl Shared {
-    /// Everybody who waits, or `None` to stop.
-    fn next_round(&self) -> Option<Vec<Arc<PartitionHandle>>> {
+    /// Fills the empty `round` with everybody who waits; false to stop.
+    fn next_round(&self, round: &mut Vec<Arc<PartitionHandle>>) -> bool {
         let mut queue = self.queue.lock();
         while queue.waiting.is_empty() {
             if queue.stops {
-                return None;
+                return false;
             }
             self.came.wait(&mut queue);
         }
-        Some(std::mem::take(&mut queue.waiting))
+        std::mem::swap(&mut queue.waiting, round);
+        true
     }
 }
 
-fn run_round(pool: &SyncPool, round: Vec<Arc<PartitionHandle>>) {
-    let mut begun: Vec<(Arc<PartitionHandle>, Flush)> = Vec::with_capacity(round.len());
-    for partition in round {
+/// Carries out a round; leaves both vectors empty.
+fn run_round(pool: &SyncPool, round: &mut Vec<Arc<PartitionHandle>>, begun: &mut Vec<Job>) {
+    for partition in round.drain(..) {
         if let Some(flush) = partition.begin_flush() {
             begun.push((partition, flush));
         }
     }
-    if let [_] = begun.as_slice() {
-        for (partition, flush) in begun {
-            partition.end_flush(flush.run());
-        }
-        return;
+    if begun.len() > 1 {
+        return pool.run(begun);
     }
-    pool.run(begun);
+    for (partition, flush) in begun.drain(..) {
+        partition.end_flush(flush.run());
+    }
 }
 
 type Job = (Arc<PartitionHandle>, Flush);
@@ -154,8 +156,8 @@ impl SyncPool {
     }
 
     /// Runs the syncs of a round and returns when the last one has ended. The caller works too.
-    fn run(&self, jobs: Vec<Job>) {
-        self.shared.jobs.lock().open.extend(jobs);
+    fn run(&self, jobs: &mut Vec<Job>) {
+        self.shared.jobs.lock().open.extend(jobs.drain(..));
         self.shared.came.notify_all();
         while self.shared.work_one(false) {}
         let mut jobs = self.shared.jobs.lock();

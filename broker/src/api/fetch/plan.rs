@@ -15,7 +15,7 @@ use logspine_protocol::types::TopicId;
 use logspine_protocol::wire::{Records, Str};
 use logspine_storage::LogSlice;
 
-use super::read::{PartitionRead, Pass};
+use super::read::{PartitionRead, Target};
 use super::sessions::FetchSessionCache;
 
 /// The first version that names topics by id.
@@ -71,7 +71,8 @@ enum Kind {
 }
 
 pub struct Plan {
-    wanted: Vec<Wanted>,
+    /// In the order in which they are read and answered.
+    pub targets: Vec<Target>,
     kind: Kind,
     now: Instant,
 }
@@ -84,43 +85,42 @@ impl Plan {
         version: i16,
         now: Instant,
     ) -> Result<Plan, ErrorCode> {
-        let named = named(request, version);
         let (session_id, epoch) = (request.session_id, request.session_epoch);
         if matches!(epoch, FINAL_EPOCH | INITIAL_EPOCH) {
             sessions.close(session_id);
             let kind = if epoch == INITIAL_EPOCH { Kind::New } else { Kind::Sessionless };
-            return Ok(Plan { wanted: named, kind, now });
+            return Ok(Plan { targets: named(request, version).map(Target::new).collect(), kind, now });
         }
         let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
             let key = TopicKey::of(&topic.topic, topic.topic_id, version);
             topic.partitions.iter().map(move |partition| (key.clone(), *partition))
         });
         let uses_ids = version >= TOPIC_ID_VERSION_MIN;
-        let wanted = sessions.continue_session(session_id, epoch, uses_ids, named, forgotten, now)?;
-        let kind = if wanted.is_empty() { Kind::Sessionless } else { Kind::Incremental { session_id } };
-        Ok(Plan { wanted, kind, now })
+        let named = named(request, version);
+        let targets = sessions.continue_session(session_id, epoch, uses_ids, named, forgotten, now)?;
+        let kind = if targets.is_empty() { Kind::Sessionless } else { Kind::Incremental { session_id } };
+        Ok(Plan { targets, kind, now })
     }
 
-    pub fn wanted(&self) -> &[Wanted] {
-        &self.wanted
-    }
-
-    /// The response and the slices that fill its holes, in order.
-    pub fn answer(&self, sessions: &FetchSessionCache, pass: Pass) -> (FetchResponse<'_>, Vec<LogSlice>) {
+    /// The response and the slices that fill its holes, in order. Takes the slices out of the targets.
+    pub fn answer(
+        &mut self,
+        sessions: &FetchSessionCache,
+        is_read_committed: bool,
+    ) -> (FetchResponse<'_>, Vec<LogSlice>) {
         let has_news = match &self.kind {
-            Kind::Incremental { session_id } => sessions.note_sent(*session_id, &self.wanted, &pass.reads),
+            Kind::Incremental { session_id } => sessions.note_sent(*session_id, &self.targets),
             Kind::New | Kind::Sessionless => None,
         };
         let session_id = match self.kind {
             Kind::Sessionless => 0,
-            Kind::New => sessions.open(&self.wanted, &pass.reads, self.now),
+            Kind::New => sessions.open(&self.targets, self.now),
             Kind::Incremental { session_id } => session_id,
         };
-        let is_read_committed = pass.is_read_committed;
         let mut slices = Vec::new();
         let mut responses: Vec<FetchableTopicResponse<'_>> = Vec::new();
         let mut last_topic = None;
-        for (position, (wanted, read)) in self.wanted.iter().zip(pass.reads).enumerate() {
+        for (position, Target { wanted, read, .. }) in self.targets.iter_mut().enumerate() {
             if has_news.as_ref().is_some_and(|news| !news[position]) {
                 continue;
             }
@@ -137,14 +137,12 @@ impl Plan {
     }
 }
 
-fn named(request: &FetchRequest<'_>, version: i16) -> Vec<Wanted> {
-    let count = request.topics.iter().map(|topic| topic.partitions.len()).sum();
-    let mut wanted = Vec::with_capacity(count);
-    for topic in &request.topics {
+/// The partitions that a request names.
+fn named(request: &FetchRequest<'_>, version: i16) -> impl Iterator<Item = Wanted> {
+    request.topics.iter().flat_map(move |topic| {
         let key = TopicKey::of(&topic.topic, topic.topic_id, version);
-        wanted.extend(topic.partitions.iter().map(|partition| Wanted::new(key.clone(), partition)));
-    }
-    wanted
+        topic.partitions.iter().map(move |partition| Wanted::new(key.clone(), partition))
+    })
 }
 
 fn topic_response(topic: &TopicKey) -> FetchableTopicResponse<'_> {
@@ -160,11 +158,11 @@ fn topic_response(topic: &TopicKey) -> FetchableTopicResponse<'_> {
 
 fn partition_data(
     partition_index: i32,
-    read: PartitionRead,
+    read: &mut PartitionRead,
     is_read_committed: bool,
     slices: &mut Vec<LogSlice>,
 ) -> PartitionData<'static> {
-    let records = match read.slice {
+    let records = match read.slice.take() {
         Some(slice) => {
             let hole = Records::Hole(slice.len);
             slices.push(slice);

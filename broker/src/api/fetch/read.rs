@@ -1,7 +1,8 @@
 //! One pass over the partitions of a fetch: a slice or an error of each, within the limits of the request.
 //!
 //! A pass takes no lock of a partition and reads no record: it finds where whole batches lie. The partitions
-//! are looked up once per request; a pass may be repeated after a wait.
+//! are looked up once per request; a pass may be repeated after a wait. Everything about a partition (what is
+//! wanted, where it is, what was read) stands in one `Target`, so that a request makes one list and not four.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use logspine_protocol::types::{LeaderEpoch, Offset};
 use logspine_replica::{Isolation, ReadBudget};
 use logspine_storage::LogSlice;
 
-use super::plan::{Plan, TopicKey, Wanted};
+use super::plan::{TopicKey, Wanted};
 use crate::api::{RequestContext, partition_errors};
 use crate::partition::{FetchWaiter, Lookup, PartitionHandle};
 
@@ -41,62 +42,85 @@ impl PartitionRead {
     }
 }
 
-/// The answers of all partitions, in the order of the plan.
+/// One partition of a request.
+pub struct Target {
+    pub wanted: Wanted,
+    /// Where it is, once `Reads::find` has looked.
+    pub found: Result<Arc<PartitionHandle>, ErrorCode>,
+    /// What the last pass found.
+    pub read: PartitionRead,
+}
+
+impl Target {
+    pub fn new(wanted: Wanted) -> Target {
+        let unknown = ErrorCode::UnknownTopicOrPartition;
+        Target { wanted, found: Err(unknown), read: PartitionRead::error(unknown) }
+    }
+}
+
+/// What a pass came to.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Pass {
-    pub reads: Vec<PartitionRead>,
-    pub is_read_committed: bool,
-    bytes: i64,
+    pub bytes: i64,
     /// An error, a divergence, or data of an older segment: answered at once, whatever min_bytes says.
     has_news: bool,
 }
 
 impl Pass {
-    pub fn bytes(&self) -> i64 {
-        self.bytes
-    }
-
     pub fn is_enough(&self, wanted: i64) -> bool {
         self.has_news || self.bytes >= wanted
     }
 }
 
-/// A partition of the request as far as it could be found.
-struct Target<'p> {
-    wanted: &'p Wanted,
-    found: Result<Arc<PartitionHandle>, ErrorCode>,
-}
-
-/// Everything that a pass needs.
-pub struct Reads<'p> {
-    targets: Vec<Target<'p>>,
+/// The limits of a request.
+pub struct Reads {
     bytes_max: i32,
     isolation: Isolation,
 }
 
 /// Keeps a waiter in the lists of its partitions until dropped.
-pub struct Registered<'a> {
-    reads: &'a Reads<'a>,
-    waiter: &'a Arc<FetchWaiter>,
+pub struct Registered {
+    partitions: Vec<Arc<PartitionHandle>>,
+    waiter: Arc<FetchWaiter>,
 }
 
-impl Drop for Registered<'_> {
-    fn drop(&mut self) {
-        self.reads.partitions().for_each(|partition| partition.unregister_fetch(self.waiter));
+impl Registered {
+    pub fn new(targets: &[Target], waiter: &Arc<FetchWaiter>) -> Registered {
+        let partitions: Vec<_> = targets.iter().filter_map(|target| target.found.clone().ok()).collect();
+        partitions.iter().for_each(|partition| partition.register_fetch(waiter));
+        Registered { partitions, waiter: Arc::clone(waiter) }
     }
 }
 
-impl<'p> Reads<'p> {
-    pub fn of(context: &RequestContext, request: &FetchRequest<'_>, plan: &'p Plan) -> Reads<'p> {
-        let target = |wanted: &'p Wanted| {
-            let found = find(context, wanted);
-            if let Err(code) = found {
-                context.broker.metrics.failed_fetch_requests.inc();
-                context.broker.metrics.error(ApiKey::Fetch, code);
-            }
-            Target { wanted, found }
-        };
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.partitions.iter().for_each(|partition| partition.unregister_fetch(&self.waiter));
+    }
+}
+
+/// Counts what an answer takes along.
+pub fn count(targets: &[Target]) {
+    for target in targets {
+        if let (Ok(partition), Some(slice)) = (&target.found, &target.read.slice) {
+            partition.traffic.fetched(u64::from(slice.len));
+        }
+    }
+}
+
+/// Looks every partition up.
+pub fn find_all(context: &RequestContext, targets: &mut [Target]) {
+    for target in targets {
+        target.found = find(context, &target.wanted);
+        if let Err(code) = target.found {
+            context.broker.metrics.failed_fetch_requests.inc();
+            context.broker.metrics.error(ApiKey::Fetch, code);
+        }
+    }
+}
+
+impl Reads {
+    pub fn of(context: &RequestContext, request: &FetchRequest<'_>) -> Reads {
         Reads {
-            targets: plan.wanted().iter().map(target).collect(),
             bytes_max: request.max_bytes.min(context.broker.config.fetch_max_bytes),
             isolation: match request.isolation_level {
                 1 => Isolation::LastStable,
@@ -105,38 +129,16 @@ impl<'p> Reads<'p> {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.targets.is_empty()
+    pub fn is_read_committed(&self) -> bool {
+        self.isolation == Isolation::LastStable
     }
 
-    fn partitions(&self) -> impl Iterator<Item = &Arc<PartitionHandle>> {
-        self.targets.iter().filter_map(|target| target.found.as_ref().ok())
-    }
-
-    pub fn register<'a>(&'a self, waiter: &'a Arc<FetchWaiter>) -> Registered<'a> {
-        self.partitions().for_each(|partition| partition.register_fetch(waiter));
-        Registered { reads: self, waiter }
-    }
-
-    /// Counts what an answer takes along.
-    pub fn count(&self, pass: &Pass) {
-        for (target, read) in self.targets.iter().zip(&pass.reads) {
-            if let (Ok(partition), Some(slice)) = (&target.found, &read.slice) {
-                partition.traffic.fetched(u64::from(slice.len));
-            }
-        }
-    }
-
-    pub fn pass(&self) -> Pass {
-        let mut pass = Pass {
-            reads: Vec::with_capacity(self.targets.len()),
-            is_read_committed: self.isolation == Isolation::LastStable,
-            bytes: 0,
-            has_news: false,
-        };
-        for target in &self.targets {
+    /// Reads every partition; the answers stand in the targets.
+    pub fn pass(&self, targets: &mut [Target]) -> Pass {
+        let mut pass = Pass::default();
+        for target in targets {
             let read = match &target.found {
-                Ok(partition) => self.read(partition, target.wanted, pass.bytes),
+                Ok(partition) => self.read(partition, &target.wanted, pass.bytes),
                 Err(code) => PartitionRead::error(*code),
             };
             pass.has_news |= read.error != ErrorCode::None || read.diverging.is_some();
@@ -145,7 +147,7 @@ impl<'p> Reads<'p> {
                 // A slice ends with its segment: from an older one more is there than it holds.
                 pass.has_news |= slice.first_offset < partition.view().log().active_base_offset();
             }
-            pass.reads.push(read);
+            target.read = read;
         }
         pass
     }

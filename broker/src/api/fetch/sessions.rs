@@ -13,7 +13,7 @@ use logspine_protocol::error::ErrorCode;
 use parking_lot::Mutex;
 
 use super::plan::{TopicKey, Wanted};
-use super::read::PartitionRead;
+use super::read::{PartitionRead, Target};
 
 /// A session that was not used for this long may be evicted.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(120);
@@ -65,7 +65,7 @@ impl Session {
         self.positions.extend(self.entries.iter().enumerate().map(|(at, entry)| (key(&entry.wanted), at)));
     }
 
-    fn update(&mut self, named: Vec<Wanted>, forgotten: impl Iterator<Item = Key>) {
+    fn update(&mut self, named: impl Iterator<Item = Wanted>, forgotten: impl Iterator<Item = Key>) {
         for wanted in named {
             match self.positions.get(&key(&wanted)) {
                 Some(&at) => self.entries[at].wanted = wanted,
@@ -103,20 +103,20 @@ impl FetchSessionCache {
     }
 
     /// Opens a session over what was just answered; 0 if there is no room.
-    pub fn open(&self, wanted: &[Wanted], reads: &[PartitionRead], now: Instant) -> i32 {
+    pub fn open(&self, targets: &[Target], now: Instant) -> i32 {
         let mut sessions = self.sessions.lock();
-        if wanted.is_empty() || !make_room(&mut sessions, self.slots, now) {
+        if targets.is_empty() || !make_room(&mut sessions, self.slots, now) {
             return 0;
         }
         let mut session = Session {
-            entries: Vec::with_capacity(wanted.len()),
-            positions: HashMap::with_capacity(wanted.len()),
+            entries: Vec::with_capacity(targets.len()),
+            positions: HashMap::with_capacity(targets.len()),
             epoch: 1,
-            uses_ids: matches!(wanted[0].topic, TopicKey::Id(_)),
+            uses_ids: matches!(targets[0].wanted.topic, TopicKey::Id(_)),
             last_used: now,
         };
-        session.update(wanted.to_vec(), std::iter::empty());
-        for (wanted, read) in wanted.iter().zip(reads) {
+        session.update(targets.iter().map(|target| target.wanted.clone()), std::iter::empty());
+        for Target { wanted, read, .. } in targets {
             let at = session.positions[&key(wanted)];
             session.entries[at].note(read);
         }
@@ -139,10 +139,10 @@ impl FetchSessionCache {
         session_id: i32,
         epoch: i32,
         uses_ids: bool,
-        named: Vec<Wanted>,
+        named: impl Iterator<Item = Wanted>,
         forgotten: impl Iterator<Item = Key>,
         now: Instant,
-    ) -> Result<Vec<Wanted>, ErrorCode> {
+    ) -> Result<Vec<Target>, ErrorCode> {
         let mut sessions = self.sessions.lock();
         let session = sessions.get_mut(&session_id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
         if session.epoch != epoch {
@@ -154,26 +154,22 @@ impl FetchSessionCache {
         session.epoch = if epoch == i32::MAX { 1 } else { epoch + 1 };
         session.last_used = now;
         session.update(named, forgotten);
-        let wanted: Vec<Wanted> = session.entries.iter().map(|entry| entry.wanted.clone()).collect();
-        if wanted.is_empty() {
+        let target = |entry: &Entry| Target::new(entry.wanted.clone());
+        let targets: Vec<Target> = session.entries.iter().map(target).collect();
+        if targets.is_empty() {
             sessions.remove(&session_id);
         }
-        Ok(wanted)
+        Ok(targets)
     }
 
     /// Notes what is about to be answered. For each partition: does the client need to be told? `None` when
     /// the session is gone meanwhile: then everything is told.
-    pub fn note_sent(
-        &self,
-        session_id: i32,
-        wanted: &[Wanted],
-        reads: &[PartitionRead],
-    ) -> Option<Vec<bool>> {
+    pub fn note_sent(&self, session_id: i32, targets: &[Target]) -> Option<Vec<bool>> {
         let mut sessions = self.sessions.lock();
         let session = sessions.get_mut(&session_id)?;
-        let mut has_news = Vec::with_capacity(wanted.len());
+        let mut has_news = Vec::with_capacity(targets.len());
         let mut returned_records = vec![false; session.entries.len()];
-        for (wanted, read) in wanted.iter().zip(reads) {
+        for Target { wanted, read, .. } in targets {
             let Some(&at) = session.positions.get(&key(wanted)) else {
                 has_news.push(true);
                 continue;

@@ -24,48 +24,63 @@ fn nothing_new(high_watermark: i64) -> PartitionRead {
     }
 }
 
+fn target(wanted: Wanted, read: PartitionRead) -> Target {
+    Target { read, ..Target::new(wanted) }
+}
+
+/// Partition 0 at offset 5 and partition 1 at offset 7, with these watermarks.
+fn two(first: i64, second: i64) -> [Target; 2] {
+    [target(wanted(0, 5), nothing_new(first)), target(wanted(1, 7), nothing_new(second))]
+}
+
+fn one() -> [Target; 1] {
+    [target(wanted(0, 0), nothing_new(0))]
+}
+
 fn continued(
     cache: &FetchSessionCache,
     id: i32,
     epoch: i32,
     named: Vec<Wanted>,
 ) -> Result<Vec<i32>, ErrorCode> {
-    let wanted = cache.continue_session(id, epoch, false, named, std::iter::empty(), Instant::now())?;
-    Ok(wanted.iter().map(|wanted| wanted.partition).collect())
+    let named = named.into_iter();
+    let targets = cache.continue_session(id, epoch, false, named, std::iter::empty(), Instant::now())?;
+    Ok(targets.iter().map(|target| target.wanted.partition).collect())
 }
 
 #[test]
 fn an_idle_session_is_told_nothing_and_a_moved_watermark_is_told_once() {
     let cache = FetchSessionCache::new(10);
-    let all = [wanted(0, 5), wanted(1, 7)];
-    let id = cache.open(&all, &[nothing_new(5), nothing_new(7)], Instant::now());
+    let id = cache.open(&two(5, 7), Instant::now());
     assert!(id > 0);
     assert_eq!(continued(&cache, id, 1, vec![]).unwrap(), [0, 1]);
-    assert_eq!(cache.note_sent(id, &all, &[nothing_new(5), nothing_new(7)]).unwrap(), [false, false]);
-    assert_eq!(cache.note_sent(id, &all, &[nothing_new(5), nothing_new(8)]).unwrap(), [false, true]);
-    assert_eq!(cache.note_sent(id, &all, &[nothing_new(5), nothing_new(8)]).unwrap(), [false, false]);
+    assert_eq!(cache.note_sent(id, &two(5, 7)).unwrap(), [false, false]);
+    assert_eq!(cache.note_sent(id, &two(5, 8)).unwrap(), [false, true]);
+    assert_eq!(cache.note_sent(id, &two(5, 8)).unwrap(), [false, false]);
 }
 
 #[test]
 fn an_error_is_told_every_time_and_its_end_too() {
     let cache = FetchSessionCache::new(10);
-    let all = [wanted(0, 5)];
-    let id = cache.open(&all, &[nothing_new(5)], Instant::now());
-    let failing = || PartitionRead {
-        error: ErrorCode::KafkaStorageError,
-        high_watermark: -1,
-        log_start_offset: -1,
-        ..nothing_new(-1)
+    let id = cache.open(&one(), Instant::now());
+    let failing = || {
+        let read = PartitionRead {
+            error: ErrorCode::KafkaStorageError,
+            high_watermark: -1,
+            log_start_offset: -1,
+            ..nothing_new(-1)
+        };
+        [target(wanted(0, 0), read)]
     };
-    assert_eq!(cache.note_sent(id, &all, &[failing()]).unwrap(), [true]);
-    assert_eq!(cache.note_sent(id, &all, &[failing()]).unwrap(), [true]);
-    assert_eq!(cache.note_sent(id, &all, &[nothing_new(5)]).unwrap(), [true]);
+    assert_eq!(cache.note_sent(id, &failing()).unwrap(), [true]);
+    assert_eq!(cache.note_sent(id, &failing()).unwrap(), [true]);
+    assert_eq!(cache.note_sent(id, &one()).unwrap(), [true]);
 }
 
 #[test]
 fn a_wrong_epoch_and_an_unknown_session_are_refused() {
     let cache = FetchSessionCache::new(10);
-    let id = cache.open(&[wanted(0, 0)], &[nothing_new(0)], Instant::now());
+    let id = cache.open(&one(), Instant::now());
     assert_eq!(continued(&cache, id, 2, vec![]), Err(ErrorCode::InvalidFetchSessionEpoch));
     assert_eq!(continued(&cache, id.wrapping_add(1), 1, vec![]), Err(ErrorCode::FetchSessionIdNotFound));
     assert_eq!(continued(&cache, id, 1, vec![wanted(3, 0)]).unwrap(), [0, 3]);
@@ -74,17 +89,17 @@ fn a_wrong_epoch_and_an_unknown_session_are_refused() {
         Err(ErrorCode::InvalidFetchSessionEpoch),
         "the epoch went on"
     );
-    let by_id = cache.continue_session(id, 2, true, vec![], std::iter::empty(), Instant::now());
-    assert_eq!(by_id, Err(ErrorCode::FetchSessionTopicIdError));
+    let by_id = cache.continue_session(id, 2, true, std::iter::empty(), std::iter::empty(), Instant::now());
+    assert_eq!(by_id.err(), Some(ErrorCode::FetchSessionTopicIdError));
 }
 
 #[test]
 fn a_session_that_forgets_everything_is_closed() {
     let cache = FetchSessionCache::new(10);
-    let id = cache.open(&[wanted(0, 0), wanted(1, 0)], &[nothing_new(0), nothing_new(0)], Instant::now());
+    let id = cache.open(&two(5, 7), Instant::now());
     let forget = |epoch, partition| {
         let forgotten = std::iter::once((TopicKey::Name("t".into()), partition));
-        cache.continue_session(id, epoch, false, vec![], forgotten, Instant::now()).unwrap()
+        cache.continue_session(id, epoch, false, std::iter::empty(), forgotten, Instant::now()).unwrap()
     };
     assert_eq!(forget(1, 0).len(), 1);
     assert_eq!(forget(2, 1).len(), 0);
@@ -95,9 +110,9 @@ fn a_session_that_forgets_everything_is_closed() {
 fn a_full_cache_opens_no_session_until_one_has_been_idle_long_enough() {
     let cache = FetchSessionCache::new(1);
     let start = Instant::now();
-    let first = cache.open(&[wanted(0, 0)], &[nothing_new(0)], start);
-    assert_eq!(cache.open(&[wanted(0, 0)], &[nothing_new(0)], start + Duration::from_secs(60)), 0);
-    let second = cache.open(&[wanted(0, 0)], &[nothing_new(0)], start + EVICTABLE_AFTER);
+    let first = cache.open(&one(), start);
+    assert_eq!(cache.open(&one(), start + Duration::from_secs(60)), 0);
+    let second = cache.open(&one(), start + EVICTABLE_AFTER);
     assert!(second > 0);
     assert_eq!(continued(&cache, first, 1, vec![]), Err(ErrorCode::FetchSessionIdNotFound));
 }
@@ -111,7 +126,7 @@ fn the_partition_that_was_served_goes_behind_the_others() {
         uses_ids: false,
         last_used: Instant::now(),
     };
-    session.update(vec![wanted(0, 0), wanted(1, 0), wanted(2, 0)], std::iter::empty());
+    session.update([wanted(0, 0), wanted(1, 0), wanted(2, 0)].into_iter(), std::iter::empty());
     rotate(&mut session, &[true, false, false]);
     let order: Vec<i32> = session.entries.iter().map(|entry| entry.wanted.partition).collect();
     assert_eq!(order, [1, 2, 0]);
