@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use logspine_e2e::kube::audit::Mark;
 use logspine_e2e::kube::brokers::{CLUSTER, TOPIC, all_up_to};
-use logspine_e2e::kube::manifest::{cluster, topic, with};
+use logspine_e2e::kube::manifest::{topic, with};
 use logspine_e2e::kube::mortal_operator::{Life, MortalOperator, take_over};
-use logspine_e2e::kube::{Kubernetes, Story, operator, pod};
+use logspine_e2e::kube::{Brokers, Kubernetes, Story, operator, pod};
 use serde_json::{Value, json};
 
 const RECORDS: u64 = 1000;
@@ -34,7 +34,7 @@ struct Lane<'k> {
     kube: &'k Kubernetes,
     mortal: MortalOperator<'k>,
     namespace: String,
-    node_port: u16,
+    brokers: Brokers,
     work: Work,
     first: u64,
 }
@@ -65,8 +65,8 @@ fn lanes(kube: &Kubernetes, template: &Value) -> anyhow::Result<Vec<(Work, u64)>
             let (first, work) = work;
             let namespace = format!("e2e-crash-{}-{first}", format!("{work:?}").to_lowercase());
             let mortal = MortalOperator::new(kube, template, &namespace);
-            let node_port = 30210 + index as u16;
-            let mut lane = Lane { kube, mortal, namespace, node_port, work, first };
+            let brokers = Brokers::of(kube, &namespace, 30210 + index as u16);
+            let mut lane = Lane { kube, mortal, namespace, brokers, work, first };
             threads.push((work, scope.spawn(move || lane.run())));
         }
         threads
@@ -93,7 +93,7 @@ impl Lane<'_> {
             self.complete(Work::Create, 0)?;
         }
         if self.work == Work::Edit {
-            self.produce()?;
+            self.brokers.produce_numbers("orders", 1, RECORDS)?;
         }
         let mut last = 0;
         let result = self.row(&mut last);
@@ -183,8 +183,7 @@ impl Lane<'_> {
 
     /// A Cluster and a Topic that take their data with them; the edition changes a setting of each.
     fn objects(&self, edition: u64) -> [Value; 2] {
-        let cluster =
-            with(cluster(&self.namespace, "main", self.node_port), "deletionPolicy", json!("deleteVolumes"));
+        let cluster = with(self.brokers.manifest(), "deletionPolicy", json!("deleteVolumes"));
         let partitions = (2 + edition % 50).to_string();
         let cluster = with(cluster, "config", json!({ "num.partitions": partitions }));
         let topic = with(topic(&self.namespace, "main", "orders", 1), "deletionPolicy", json!("delete"));
@@ -211,24 +210,8 @@ impl Lane<'_> {
         if self.work != Work::Edit {
             return Ok(());
         }
-        let add = "awk '{ n++; s += $1 } END { printf \"%.0f %.0f\", n, s }'";
-        let line = format!("kcat -C -b {} -t orders -o beginning -e -q | {add}", self.inside()?);
-        let (count, sum) = all_up_to(RECORDS);
-        let read = self.kube.in_client(&self.namespace, &line)?;
-        ensure!(read.trim() == format!("{count} {sum}"), "read (count, sum) {read}");
+        let read = self.brokers.count_and_sum("orders")?;
+        ensure!(read == all_up_to(RECORDS), "read (count, sum) {read:?}");
         Ok(())
-    }
-
-    fn produce(&self) -> anyhow::Result<()> {
-        let line = format!("seq 1 {RECORDS} | kcat -P -b {} -t orders -X acks=all", self.inside()?);
-        self.kube.in_client(&self.namespace, &line).map(|_| ())
-    }
-
-    fn inside(&self) -> anyhow::Result<String> {
-        let object = self.kube.get(&self.namespace, CLUSTER, "main")?.unwrap_or_default();
-        let listeners = object["status"]["listeners"].as_array().cloned().unwrap_or_default();
-        let internal = listeners.iter().find(|listener| listener["name"] == "internal");
-        let bootstrap = internal.and_then(|listener| listener["bootstrap"].as_str());
-        Ok(bootstrap.context("the status names no bootstrap address")?.to_owned())
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Used by `tests/kube_*.rs`. Everything is read from the custom resource's status, as a user would.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Context as _;
 use serde_json::Value;
 
@@ -10,6 +12,9 @@ use crate::kube::{Kubernetes, Story, manifest, pod};
 /// Kinds, as kubectl wants them: `topic` alone could be somebody else's.
 pub const CLUSTER: &str = "cluster.logspine.dev";
 pub const TOPIC: &str = "topic.logspine.dev";
+
+/// How long a client may fail to connect to a Cluster that is Ready.
+const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 
 /// One Cluster in a namespace.
 pub struct Brokers {
@@ -30,14 +35,18 @@ impl Brokers {
         story.step("an empty namespace under the restricted pod security standard", 100, || {
             kube.fresh_namespace(namespace)
         })?;
-        let brokers =
-            Brokers { kube: kube.clone(), namespace: namespace.into(), name: "main".into(), node_port };
+        let brokers = Brokers::of(kube, namespace, node_port);
         story.step("apply a Cluster and a pod with a stock client", 10, || {
             kube.apply(&[brokers.manifest(), pod::client(namespace)])
         })?;
         brokers.await_ready(story, 60)?;
         story.until("the client's pod is ready", 30, || kube.pod_is_ready(namespace, pod::CLIENT))?;
         Ok(brokers)
+    }
+
+    /// The Cluster `main` of a namespace, there or not.
+    pub fn of(kube: &Kubernetes, namespace: &str, node_port: u16) -> Brokers {
+        Brokers { kube: kube.clone(), namespace: namespace.into(), name: "main".into(), node_port }
     }
 
     /// The Cluster as it is applied.
@@ -99,21 +108,32 @@ impl Brokers {
 
     /// Writes the numbers `from..=to` into a topic with kcat in the client's pod, acks=all.
     pub fn produce_numbers(&self, topic: &str, from: u64, to: u64) -> anyhow::Result<()> {
-        let line = format!(
-            "seq {from} {to} | kcat -P -b {} -t {topic} -X acks=all -X partitioner=random",
-            self.inside()?
-        );
+        let bootstrap = self.inside()?;
+        let line =
+            format!("seq {from} {to} | kcat -P -b {bootstrap} -t {topic} -X acks=all -X partitioner=random");
         self.kube.in_client(&self.namespace, &line).map(|_| ())
     }
 
     /// Reads a topic from its beginning to its end in the client's pod: how many numbers, and their sum.
+    ///
+    /// A client that cannot connect tries again for a while: an address that Kubernetes has just changed reaches
+    /// every node's rules a moment later. What was read is never read again.
     pub fn count_and_sum(&self, topic: &str) -> anyhow::Result<(u64, u64)> {
         let add = "awk '{ n++; s += $1 } END { printf \"%.0f %.0f\", n, s }'";
-        let line = format!("kcat -C -b {} -t {topic} -o beginning -e -q | {add}", self.inside()?);
-        let output = self.kube.in_client(&self.namespace, &line)?;
-        let (count, sum) =
-            output.trim().split_once(' ').with_context(|| format!("awk printed {output:?}"))?;
-        Ok((count.parse()?, sum.parse()?))
+        let bootstrap = self.inside()?;
+        let line = format!("set -o pipefail; kcat -C -b {bootstrap} -t {topic} -o beginning -e -q | {add}");
+        let started = Instant::now();
+        loop {
+            match self.kube.in_client(&self.namespace, &line) {
+                Ok(output) => {
+                    let pair = output.trim().split_once(' ');
+                    let (count, sum) = pair.with_context(|| format!("awk printed {output:?}"))?;
+                    return Ok((count.parse()?, sum.parse()?));
+                }
+                Err(error) if started.elapsed() > CONNECT_WITHIN => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(500)),
+            }
+        }
     }
 }
 

@@ -94,10 +94,11 @@ pub const STAGES: &[Stage] = &[
         commands: &[
             "cargo nextest run --locked -p logspine-protocol -p logspine-client -p logspine-storage \
              -p logspine-cluster -p logspine-replica -E !binary(power_cut)&!binary(kafka_oracle)",
+            "cargo build --locked -p logspine",
             "cargo nextest run --locked -p logspine-operator",
             "cargo nextest run --locked -p xtask -p logspine-e2e --lib --bins",
         ],
-        needs: &[Need::Cargo(CargoTool::Nextest), Need::KafkaLibs, Need::ChartTools],
+        needs: &[Need::Cargo(CargoTool::Nextest), Need::KafkaLibs, Need::ChartTools, Need::BrokerPath],
         budget: Budget { warm_s: 150, cold_s: 600 },
         shares: &[],
     },
