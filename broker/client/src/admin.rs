@@ -19,7 +19,7 @@ pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use topics::TopicRef;
 
-pub(crate) use group_offsets::{NAMED_TOPICS, check_committed, committed_offsets};
+pub(crate) use group_offsets::{NAMED_TOPICS, check_committed, committed_offsets, topics_to_commit};
 pub(crate) use groups::find_coordinator;
 
 use crate::client::Client;

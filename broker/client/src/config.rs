@@ -22,6 +22,7 @@ pub struct ClientConfig {
     pub connect_timeout: Duration,
     /// First and longest pause between retries; it doubles in between.
     pub retry_backoff: Duration,
+    /// See `retry_backoff`.
     pub retry_backoff_max: Duration,
     /// After this time metadata is fetched again even if nothing failed.
     pub metadata_max_age: Duration,

@@ -99,7 +99,6 @@ impl Connection {
         let request = ApiVersionsRequest {
             client_software_name: "logspine".into(),
             client_software_version: env!("CARGO_PKG_VERSION").into(),
-            ..ApiVersionsRequest::default()
         };
         let mut version = highest_stable::<ApiVersionsRequest<'_>>();
         loop {

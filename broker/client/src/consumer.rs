@@ -30,8 +30,10 @@ use fetch::{FetchPlan, Fetched, PartitionFetched, PartitionWanted, fetch};
 /// What happens when a position is not in the log any more, or not yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OffsetReset {
+    /// From the first record that is there.
     #[default]
     Earliest,
+    /// From the end: what was missed is not read.
     Latest,
     /// `poll` fails with OFFSET_OUT_OF_RANGE.
     Error,
@@ -42,10 +44,13 @@ pub enum OffsetReset {
 pub struct ConsumerConfig {
     /// How long a broker waits for `min_bytes` before it answers with less.
     pub max_wait: Duration,
+    /// See `max_wait`.
     pub min_bytes: usize,
     /// The most that one Fetch brings, except that one batch always comes whole.
     pub max_bytes: usize,
+    /// The same per partition.
     pub partition_max_bytes: usize,
+    /// What happens to a position that is not in the log.
     pub offset_reset: OffsetReset,
     /// Compare each batch with its checksum.
     pub check_crcs: bool,

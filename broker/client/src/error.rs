@@ -10,6 +10,7 @@ use std::time::Duration;
 use logspine_protocol::error::ErrorCode;
 
 /// Why a call did not succeed. Cloning is cheap: one broken connection fails every call that waits on it.
+#[allow(missing_docs)]
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ClientError {
     /// No address of the bootstrap list, and no broker known from metadata, accepted a connection.

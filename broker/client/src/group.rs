@@ -6,6 +6,8 @@
 //! only what earlier polls handed out is committed. Protocol: KIP-62, 134, 345, 394; states: `group/member.rs`.
 
 mod assignor;
+mod heartbeat;
+mod leader;
 mod member;
 pub(crate) mod subscription;
 
@@ -25,7 +27,9 @@ use member::{Member, wants_rejoin};
 /// Settings of one membership; the names are Kafka's.
 #[derive(Debug, Clone)]
 pub struct GroupConfig {
+    /// Members of the same group share partitions.
     pub group_id: String,
+    /// Every partition of these; a topic that does not exist yet joins when it does.
     pub topics: Vec<String>,
     /// Makes the membership survive a restart within the session timeout (KIP-345).
     pub instance_id: Option<String>,
@@ -33,6 +37,7 @@ pub struct GroupConfig {
     pub session_timeout: Duration,
     /// How long the others wait for a member to join again.
     pub rebalance_timeout: Duration,
+    /// How often the member says that it is alive; a third of the session timeout at most.
     pub heartbeat_interval: Duration,
     /// How often positions are committed by `poll`; `None` leaves it to the caller.
     pub auto_commit_interval: Option<Duration>,

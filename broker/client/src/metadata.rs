@@ -20,11 +20,14 @@ use crate::error::ClientError;
 /// One partition of one topic, by name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
+    /// By name.
     pub topic: String,
+    /// From 0.
     pub partition: PartitionIndex,
 }
 
 impl TopicPartition {
+    /// The pair of both.
     pub fn new(topic: impl Into<String>, partition: i32) -> Self {
         Self { topic: topic.into(), partition: PartitionIndex(partition) }
     }
@@ -39,9 +42,13 @@ impl std::fmt::Display for TopicPartition {
 /// A broker and where it listens for us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerEndpoint {
+    /// Its `node.id`.
     pub id: BrokerId,
+    /// As the broker advertises it to us.
     pub host: String,
+    /// As the broker advertises it to us.
     pub port: u16,
+    /// Its `broker.rack`.
     pub rack: Option<String>,
 }
 
@@ -59,9 +66,11 @@ impl BrokerEndpoint {
 /// A topic as the cluster describes it; partitions are in order of their index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicDescription {
+    /// Unique among the topics of this moment.
     pub name: String,
     /// Zero where the broker is older than topic ids (Kafka 2.8).
     pub topic_id: TopicId,
+    /// In order of index.
     pub partitions: Vec<PartitionDescription>,
     /// Kept by the cluster for itself, such as `__consumer_offsets`.
     pub internal: bool,
@@ -70,11 +79,17 @@ pub struct TopicDescription {
 /// A partition as the cluster describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionDescription {
+    /// From 0.
     pub index: PartitionIndex,
+    /// None while there is no leader.
     pub leader: Option<BrokerId>,
+    /// How many leaders it has had; -1 from brokers that do not tell.
     pub leader_epoch: LeaderEpoch,
+    /// Who keeps it, the preferred leader first.
     pub replicas: Vec<BrokerId>,
+    /// Who of them is in sync.
     pub isr: Vec<BrokerId>,
+    /// Who of them is not there.
     pub offline: Vec<BrokerId>,
 }
 
@@ -126,8 +141,11 @@ impl PartitionDescription {
 /// The cluster at one moment, as far as it was asked about.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterView {
+    /// None from brokers that do not tell.
     pub cluster_id: Option<String>,
+    /// Who answers changes of metadata.
     pub controller: Option<BrokerId>,
+    /// All that are not fenced.
     pub brokers: BTreeMap<BrokerId, BrokerEndpoint>,
     topics: BTreeMap<String, KnownTopic>,
 }

@@ -61,9 +61,11 @@ impl Acks {
 /// Settings of one producer; the names are Kafka's where it has the same thing.
 #[derive(Debug, Clone)]
 pub struct ProducerConfig {
+    /// When a record counts as written.
     pub acks: Acks,
     /// Number the records so that a resent batch is stored once. Needs `Acks::All`.
     pub idempotent: bool,
+    /// How batches are compressed.
     pub codec: Codec,
     /// How long the first record of a batch waits for others.
     pub linger: Duration,
@@ -92,12 +94,15 @@ impl Default for ProducerConfig {
 /// A record to be written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProducerRecord {
+    /// Must exist.
     pub topic: String,
     /// Where the key decides (or, without a key, nobody does) when `None`.
     pub partition: Option<PartitionIndex>,
+    /// Records with equal keys go to the same partition, as long as their number stays.
     pub key: Option<Vec<u8>>,
     /// `None` is Kafka's null, the tombstone of compacted topics.
     pub value: Option<Vec<u8>>,
+    /// Names and values that ride along.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// Milliseconds since the epoch; the time of `send` when `None`.
     pub timestamp_ms: Option<i64>,
@@ -118,7 +123,9 @@ impl ProducerRecord {
 /// Where a record was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordMetadata {
+    /// Shared between the records of one partition.
     pub topic: Arc<str>,
+    /// Where the record went.
     pub partition: PartitionIndex,
     /// -1 with `Acks::None`, or when the broker only said that it has the record already.
     pub offset: Offset,

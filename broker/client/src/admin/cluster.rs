@@ -15,7 +15,9 @@ use crate::metadata::BrokerEndpoint;
 /// The cluster's identity and members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterDescription {
+    /// As clients and metrics see it; 22 characters where Kafka chose it.
     pub cluster_id: String,
+    /// Who answers changes of metadata.
     pub controller: Option<BrokerId>,
     /// In order of id.
     pub brokers: Vec<BrokerDescription>,
@@ -24,6 +26,7 @@ pub struct ClusterDescription {
 /// One broker of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerDescription {
+    /// Its id and where it listens.
     pub endpoint: BrokerEndpoint,
     /// Registered, but not allowed to lead or to serve.
     pub fenced: bool,

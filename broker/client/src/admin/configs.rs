@@ -18,11 +18,13 @@ use crate::reply::Reply;
 /// What a config belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
+    /// A topic, by name.
     Topic(String),
     /// One broker.
     Broker(BrokerId),
     /// The dynamic default of all brokers.
     AllBrokers,
+    /// A group, by its id.
     Group(String),
 }
 
@@ -59,14 +61,23 @@ impl std::fmt::Display for Resource {
 /// Where a value comes from (Kafka's `ConfigSource`); the first that is set in this order wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigSource {
+    /// Set on the topic.
     Topic,
+    /// Set on the group.
     Group,
+    /// A broker's log level.
     DynamicBrokerLogger,
+    /// Set on one broker while it runs.
     DynamicBroker,
+    /// Set on all brokers while they run.
     DynamicDefaultBroker,
+    /// A subscription to client metrics.
     ClientMetrics,
+    /// In the broker's own configuration.
     StaticBroker,
+    /// Nobody's choice.
     Default,
+    /// A source that this client does not know.
     Unknown,
 }
 
@@ -104,37 +115,49 @@ impl ConfigSource {
 /// One config that holds for a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigEntry {
+    /// Kafka's key.
     pub name: String,
     /// `None` when it has none, or when it is sensitive and not told.
     pub value: Option<String>,
+    /// Where the value comes from.
     pub source: ConfigSource,
+    /// Nobody has set it.
     pub is_default: bool,
+    /// It cannot be changed while the broker runs.
     pub read_only: bool,
+    /// Its value is not told.
     pub sensitive: bool,
 }
 
 /// One change to one config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigOp {
+    /// Kafka's key.
     pub name: String,
+    /// What happens to it.
     pub change: ConfigChange,
 }
 
 /// Kafka's `AlterConfigOp.OpType`; append and subtract work on lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigChange {
+    /// To this value.
     Set(String),
     /// Back to the default.
     Delete,
+    /// To the list.
     Append(String),
+    /// From the list.
     Subtract(String),
 }
 
 impl ConfigOp {
+    /// Sets one config.
     pub fn set(name: impl Into<String>, value: impl Into<String>) -> Self {
         Self { name: name.into(), change: ConfigChange::Set(value.into()) }
     }
 
+    /// Gives one config its default again.
     pub fn delete(name: impl Into<String>) -> Self {
         Self { name: name.into(), change: ConfigChange::Delete }
     }

@@ -30,9 +30,11 @@ pub(crate) const NAMED_TOPICS: i16 = 9;
 /// A bookmark: the next offset that the group will read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedOffset {
+    /// The first offset that the group has not read.
     pub offset: Offset,
     /// -1 when the committer did not know it.
     pub leader_epoch: LeaderEpoch,
+    /// What the committer wanted to remember with it.
     pub metadata: String,
 }
 
@@ -55,23 +57,9 @@ impl Admin {
         group_id: &str,
         offsets: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<(), ClientError> {
-        let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition<'_>>> = BTreeMap::new();
-        for (TopicPartition { topic, partition }, offset) in offsets {
-            topics.entry(topic).or_default().push(OffsetCommitRequestPartition {
-                partition_index: partition.0,
-                committed_offset: offset.0,
-                committed_metadata: Some("".into()),
-                ..Default::default()
-            });
-        }
-        let topic = |(name, partitions): (&str, Vec<_>)| OffsetCommitRequestTopic {
-            name: name.to_owned().into(),
-            partitions,
-            ..Default::default()
-        };
         let request = OffsetCommitRequest {
             group_id: group_id.into(),
-            topics: topics.into_iter().map(topic).collect(),
+            topics: topics_to_commit(offsets),
             ..Default::default()
         };
         self.client.retrying(|| self.alter_group_offsets_once(group_id, &request)).await
@@ -127,6 +115,29 @@ impl Admin {
         }
         Ok(())
     }
+}
+
+/// Bookmarks as an OffsetCommit request lists them.
+pub(crate) fn topics_to_commit(
+    offsets: &BTreeMap<TopicPartition, Offset>,
+) -> Vec<OffsetCommitRequestTopic<'_>> {
+    let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition<'_>>> = BTreeMap::new();
+    for (TopicPartition { topic, partition }, offset) in offsets {
+        topics.entry(topic).or_default().push(OffsetCommitRequestPartition {
+            partition_index: partition.0,
+            committed_offset: offset.0,
+            committed_metadata: Some("".into()),
+            ..Default::default()
+        });
+    }
+    let topics = topics.into_iter();
+    topics
+        .map(|(name, partitions)| OffsetCommitRequestTopic {
+            name: name.into(),
+            partitions,
+            ..Default::default()
+        })
+        .collect()
 }
 
 /// The first refusal in an OffsetCommit answer, if any.

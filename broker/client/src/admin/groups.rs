@@ -24,6 +24,7 @@ use crate::metadata::TopicPartition;
 /// One line of the list of groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupListing {
+    /// The group's name.
     pub group_id: String,
     /// `consumer` for consumers; empty for a group that only ever committed offsets.
     pub protocol_type: String,
@@ -31,29 +32,39 @@ pub struct GroupListing {
     pub state: String,
     /// `Classic` or `Consumer`; empty from brokers before Kafka 3.8.
     pub group_type: String,
+    /// The broker that keeps it.
     pub coordinator: BrokerId,
 }
 
 /// A group and its members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupDescription {
+    /// The group's name.
     pub group_id: String,
+    /// Kafka's words: Stable, Empty, PreparingRebalance, CompletingRebalance.
     pub state: String,
+    /// `consumer` for consumers.
     pub protocol_type: String,
     /// The assignor in use.
     pub protocol: String,
+    /// The broker that keeps it.
     pub coordinator: BrokerId,
+    /// Nobody while the group is empty.
     pub members: Vec<GroupMember>,
 }
 
 /// One member of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMember {
+    /// Chosen by the coordinator.
     pub member_id: String,
     /// Set for static members (KIP-345).
     pub instance_id: Option<String>,
+    /// What the member calls itself.
     pub client_id: String,
+    /// The member's address as the coordinator sees it.
     pub client_host: String,
+    /// What it reads.
     pub assignment: Vec<TopicPartition>,
 }
 

@@ -24,7 +24,9 @@ use crate::metadata::TopicDescription;
 /// A topic by its name, or by the id that a later topic of the same name does not share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicRef<'a> {
+    /// Whatever bears this name now.
     Name(&'a str),
+    /// That topic and no later one.
     Id(TopicId),
 }
 

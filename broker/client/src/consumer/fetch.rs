@@ -106,7 +106,6 @@ fn request<'a>(config: &ConsumerConfig, plan: &'a FetchPlan) -> FetchRequest<'a>
                 topic: name.into(),
                 topic_id: wanted.topic_id,
                 partitions: vec![partition],
-                ..FetchTopic::default()
             }),
         }
     }

@@ -13,13 +13,19 @@ pub use logspine_protocol::batch::TimestampType;
 /// One record and where it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerRecord {
+    /// Shared between the records of one fetch.
     pub topic: Arc<str>,
+    /// Where it was read.
     pub partition: PartitionIndex,
+    /// Its place in the partition.
     pub offset: Offset,
     /// Milliseconds since the epoch, -1 for none.
     pub timestamp_ms: i64,
+    /// Who set the time: the producer or the broker.
     pub timestamp_type: TimestampType,
+    /// `None` is Kafka's null.
     pub key: Option<Vec<u8>>,
+    /// `None` is Kafka's null.
     pub value: Option<Vec<u8>>,
     /// Names as the producer wrote them; Kafka wants UTF-8, others may not be.
     pub headers: Vec<(String, Option<Vec<u8>>)>,

@@ -15,8 +15,11 @@ use crate::metadata::TopicPartition;
 /// Where to begin with a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartAt {
+    /// The first record that is there.
     Earliest,
+    /// The end: only what comes.
     Latest,
+    /// This offset.
     Offset(Offset),
     /// So many offsets before the end.
     BeforeEnd(i64),

@@ -4,34 +4,29 @@
 //! judged in one place, `wants_rejoin`. The coordinator is asked over connections of its own, because JoinGroup
 //! waits for the other members. Who calls: `group.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
-
 use logspine_protocol::error::ErrorCode;
-use logspine_protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+use logspine_protocol::messages::heartbeat::HeartbeatRequest;
 use logspine_protocol::messages::join_group::{
     JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse,
 };
 use logspine_protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};
-use logspine_protocol::messages::offset_commit::{
-    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
+use logspine_protocol::messages::offset_commit::OffsetCommitRequest;
 use logspine_protocol::messages::sync_group::{
     SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse,
 };
 use logspine_protocol::types::{BrokerId, Offset};
 
 use super::GroupConfig;
-use super::assignor::{Candidate, range};
+use super::assignor::Candidate;
+use super::heartbeat::Heartbeat;
+use super::leader::{Assigned, assign};
 use super::subscription::{
-    HIGHEST_VERSION, Subscription, decode_assignment, decode_subscription, encode_assignment,
-    encode_subscription,
+    HIGHEST_VERSION, Subscription, decode_assignment, decode_subscription, encode_subscription,
 };
-use crate::admin::{NAMED_TOPICS, check_committed, committed_offsets, find_coordinator};
+use crate::admin::{NAMED_TOPICS, check_committed, committed_offsets, find_coordinator, topics_to_commit};
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::metadata::TopicPartition;
@@ -40,8 +35,6 @@ use crate::retry::Backoff;
 /// What Kafka's consumers call themselves in the classic protocol.
 const PROTOCOL_TYPE: &str = "consumer";
 const ASSIGNOR: &str = "range";
-/// How often the leader looks whether its topics have other partitions than it assigned.
-const WATCH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// True when the coordinator has gone on without this member, or asks it to join again.
 pub(super) fn wants_rejoin(error: &ClientError) -> bool {
@@ -52,7 +45,7 @@ pub(super) fn wants_rejoin(error: &ClientError) -> bool {
 }
 
 /// True when the coordinator is elsewhere by now, or gone.
-fn lost_coordinator(error: &ClientError) -> bool {
+pub(super) fn lost_coordinator(error: &ClientError) -> bool {
     error.is_unreachable()
         || matches!(error.code(), Some(ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable))
 }
@@ -64,10 +57,10 @@ pub(super) struct Member {
     coordinator: Option<BrokerId>,
     member_id: String,
     generation: i32,
-    /// The heartbeat task of this generation and what ended it.
-    heartbeat: Option<(AbortHandle, watch::Receiver<Option<ClientError>>)>,
-    /// As leader: the partition counts that were assigned, and when they are compared next.
-    assigned_counts: Option<(BTreeMap<String, i32>, Instant)>,
+    /// Of this generation.
+    heartbeat: Option<Heartbeat>,
+    /// What this member assigned, if it leads.
+    assigned: Option<Assigned>,
 }
 
 /// What the coordinator decided about this member's join.
@@ -88,7 +81,7 @@ impl Member {
             member_id: String::new(),
             generation: -1,
             heartbeat: None,
-            assigned_counts: None,
+            assigned: None,
         }
     }
 
@@ -98,7 +91,7 @@ impl Member {
 
     /// True when `join` comes next. An error that no join can heal (fenced, not allowed) is returned.
     pub(super) fn must_join(&mut self) -> Result<bool, ClientError> {
-        let ended = self.heartbeat.as_ref().and_then(|(_, ended)| ended.borrow().clone());
+        let ended = self.heartbeat.as_ref().and_then(Heartbeat::ended);
         match ended {
             None => Ok(self.generation < 0),
             Some(error) if wants_rejoin(&error) || error.is_retriable() => {
@@ -112,27 +105,22 @@ impl Member {
     /// Resolves when the heartbeat task has learnt that this generation is over.
     pub(super) async fn shaken(&mut self) {
         match &mut self.heartbeat {
-            Some((_, ended)) => drop(ended.wait_for(Option::is_some).await),
+            Some(heartbeat) => heartbeat.wait_ended().await,
             None => std::future::pending().await,
         }
     }
 
     /// As leader: true when the topics have other partitions than those assigned.
     pub(super) async fn topics_changed(&mut self) -> bool {
-        let Some((assigned, next_look)) = &mut self.assigned_counts else { return false };
-        if Instant::now() < *next_look {
-            return false;
+        match &mut self.assigned {
+            Some(assigned) => assigned.is_outdated(&self.client).await,
+            None => false,
         }
-        *next_look = Instant::now() + WATCH_INTERVAL;
-        let topics = assigned.keys().cloned().collect();
-        let assigned = assigned.clone();
-        // While metadata cannot be had nothing is known to have changed.
-        partition_counts(&self.client, &topics).await.is_ok_and(|now| now != assigned)
     }
 
     /// Joins until this member is part of a stable generation; returns what it was assigned.
     pub(super) async fn join(&mut self) -> Result<Vec<TopicPartition>, ClientError> {
-        self.stop_heartbeat();
+        self.heartbeat = None;
         let mut backoff = Backoff::new(self.client.config());
         loop {
             let error = match self.join_once().await {
@@ -157,7 +145,12 @@ impl Member {
         let joined = self.send_join(coordinator).await?;
         self.member_id = joined.member_id;
         self.generation = joined.generation;
-        let assignments = self.assign(&joined.candidates).await?;
+        self.assigned = None;
+        let mut assignments = BTreeMap::new();
+        if !joined.candidates.is_empty() {
+            let (decided, assigned) = assign(&self.client, &joined.candidates).await?;
+            (assignments, self.assigned) = (decided, Some(assigned));
+        }
         let assignment = self.send_sync(coordinator, &joined.protocol, assignments).await?;
         self.start_heartbeat(coordinator);
         Ok(assignment)
@@ -209,27 +202,6 @@ impl Member {
         })
     }
 
-    /// As leader: who gets what, encoded. Nothing for a follower.
-    async fn assign(&mut self, candidates: &[Candidate]) -> Result<BTreeMap<String, Vec<u8>>, ClientError> {
-        self.assigned_counts = None;
-        if candidates.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let topics: BTreeSet<String> =
-            candidates.iter().flat_map(|member| member.topics.iter().cloned()).collect();
-        let counts = partition_counts(&self.client, &topics).await?;
-        let assignments = range(candidates, &counts).into_iter().map(|(member_id, partitions)| {
-            // Version 0: the versions differ in nothing but their number, and old members know it.
-            let bytes = encode_assignment(&partitions, 0);
-            bytes
-                .map(|bytes| (member_id, bytes))
-                .map_err(|error| ClientError::Invalid(format!("assignment: {error}")))
-        });
-        let assignments = assignments.collect();
-        self.assigned_counts = Some((counts, Instant::now() + WATCH_INTERVAL));
-        assignments
-    }
-
     async fn send_sync(
         &self,
         coordinator: BrokerId,
@@ -262,26 +234,12 @@ impl Member {
         &mut self,
         positions: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<(), ClientError> {
-        let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition<'_>>> = BTreeMap::new();
-        for (TopicPartition { topic, partition }, offset) in positions {
-            topics.entry(topic).or_default().push(OffsetCommitRequestPartition {
-                partition_index: partition.0,
-                committed_offset: offset.0,
-                committed_metadata: Some("".into()),
-                ..Default::default()
-            });
-        }
-        let topic = |(name, partitions): (&str, Vec<_>)| OffsetCommitRequestTopic {
-            name: name.to_owned().into(),
-            partitions,
-            ..Default::default()
-        };
         let request = OffsetCommitRequest {
             group_id: self.config.group_id.as_str().into(),
             generation_id_or_member_epoch: self.generation,
             member_id: self.member_id.as_str().into(),
             group_instance_id: self.config.instance_id.as_deref().map(Into::into),
-            topics: topics.into_iter().map(topic).collect(),
+            topics: topics_to_commit(positions),
             ..Default::default()
         };
         let mut backoff = Backoff::new(self.client.config());
@@ -336,7 +294,7 @@ impl Member {
 
     /// Tells the coordinator that this member is gone. A static member stays, so that it may return.
     pub(super) async fn leave(&mut self) -> Result<(), ClientError> {
-        self.stop_heartbeat();
+        self.heartbeat = None;
         self.generation = -1;
         if self.config.instance_id.is_some() || self.member_id.is_empty() {
             return Ok(());
@@ -368,25 +326,13 @@ impl Member {
             member_id: self.member_id.clone().into(),
             group_instance_id: self.config.instance_id.clone().map(Into::into),
         };
-        let (end, ended) = watch::channel(None);
-        let client = self.client.clone();
         let (interval, session) = (self.config.heartbeat_interval, self.config.session_timeout);
-        let task = tokio::spawn(async move {
-            let error = beat(&client, coordinator, &request, interval, session).await;
-            end.send_replace(Some(error));
-        });
-        self.heartbeat = Some((task.abort_handle(), ended));
-    }
-
-    fn stop_heartbeat(&mut self) {
-        if let Some((task, _)) = self.heartbeat.take() {
-            task.abort();
-        }
+        self.heartbeat = Some(Heartbeat::start(self.client.clone(), coordinator, request, interval, session));
     }
 
     /// Forgets what the error says is not true any more.
     fn expelled_by(&mut self, error: &ClientError) {
-        self.stop_heartbeat();
+        self.heartbeat = None;
         self.generation = -1;
         if error.code() == Some(ErrorCode::UnknownMemberId) {
             self.member_id.clear();
@@ -399,67 +345,6 @@ impl Member {
     fn subject(&self) -> String {
         format!("group {}", self.config.group_id)
     }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.stop_heartbeat();
-    }
-}
-
-/// Says every `interval` that the member is alive, until it is not wanted any more; returns why. Failures that
-/// may pass are borne for as long as the coordinator would bear our silence.
-async fn beat(
-    client: &Client,
-    mut coordinator: BrokerId,
-    request: &HeartbeatRequest<'_>,
-    interval: Duration,
-    session: Duration,
-) -> ClientError {
-    let mut last_heard = Instant::now();
-    loop {
-        tokio::time::sleep(interval).await;
-        let error = match beat_once(client, coordinator, request).await {
-            Ok(()) => {
-                last_heard = Instant::now();
-                continue;
-            }
-            Err(error) => error,
-        };
-        if wants_rejoin(&error) || !error.is_retriable() || last_heard.elapsed() >= session {
-            return error;
-        }
-        if lost_coordinator(&error) {
-            coordinator = find_coordinator(client, &request.group_id).await.unwrap_or(coordinator);
-        }
-    }
-}
-
-async fn beat_once(
-    client: &Client,
-    coordinator: BrokerId,
-    request: &HeartbeatRequest<'_>,
-) -> Result<(), ClientError> {
-    let reply = client.call(coordinator, request).await?;
-    let response = reply.decode::<HeartbeatResponse>()?;
-    reply.check(response.error_code, &format!("group {}", request.group_id), None)
-}
-
-/// How many partitions each topic has; a topic that does not exist has none.
-async fn partition_counts(
-    client: &Client,
-    topics: &BTreeSet<String>,
-) -> Result<BTreeMap<String, i32>, ClientError> {
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let mut counts: BTreeMap<String, i32> = topics.iter().map(|topic| (topic.clone(), 0)).collect();
-    for described in client.topics(&names).await? {
-        match described {
-            Ok(topic) => drop(counts.insert(topic.name.clone(), topic.partitions.len() as i32)),
-            Err(error) if error.is_unknown_topic() => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(counts)
 }
 
 fn millis(duration: Duration) -> i32 {

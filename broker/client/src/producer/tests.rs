@@ -40,7 +40,8 @@ type Log = Arc<Mutex<Vec<Arrived>>>;
 /// A client of a broker that answers batches by this list and hands out producer ids 100, 101, ...
 async fn client(says: &[Says]) -> (Client, Log) {
     let log = Log::default();
-    let (arrived, mut says) = (log.clone(), says.to_vec().into_iter());
+    let (arrived, mut says) = (log.clone(), says.to_vec());
+    says.reverse();
     let mut next_id = 100;
     let address = play(move |asked| match asked.api_key {
         ApiKey::InitProducerId => {
@@ -52,7 +53,7 @@ async fn client(says: &[Says]) -> (Client, Log) {
         }
         ApiKey::Produce => {
             arrived.lock().unwrap().push(batch_of(asked));
-            match says.next().unwrap_or(Says::Yes) {
+            match says.pop().unwrap_or(Says::Yes) {
                 Says::Yes => answer(asked, ErrorCode::None),
                 Says::No(code) => answer(asked, code),
                 Says::HangsUp => Play::HangUp,
