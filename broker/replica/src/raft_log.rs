@@ -40,6 +40,8 @@ pub struct RaftLog {
     /// Offset of the first record of each entry, from `first_index` on.
     starts: VecDeque<Offset>,
     first_index: u64,
+    /// The time of LEADER_CHANGE batches, for which no request brings one. Only people read it.
+    opened_ms: i64,
 }
 
 impl RaftLog {
@@ -50,9 +52,10 @@ impl RaftLog {
         let mut vote_file = vote_file::VoteFile::new(open.disk, open.data_dir.join(batches::DIR_NAME));
         let (entries, starts) = batches::read_entries(&log)?;
         let hard_state = vote_file.read()?;
+        let opened_ms = open.now_ms;
         let restored = Restored { hard_state, entries, ..Restored::default() };
         let quorum = Quorum::start(open.quorum, restored)?;
-        Ok(RaftLog { log, vote_file, quorum, starts, first_index: 1 })
+        Ok(RaftLog { log, vote_file, quorum, starts, first_index: 1, opened_ms })
     }
 
     pub fn is_leader(&self) -> bool {
@@ -120,7 +123,7 @@ impl RaftLog {
             "entries are appended without gaps"
         );
         let start = self.log_end_offset();
-        let batch = batches::encode(entry, start, self.quorum.leader());
+        let batch = batches::encode(entry, start, self.quorum.leader(), self.opened_ms);
         self.log.append_as_follower(&batch)?;
         self.starts.push_back(start);
         Ok(())

@@ -31,6 +31,7 @@ pub(super) fn open_log(open: &OpenRaftLog) -> Result<Log, RaftLogError> {
     let config = LogConfig {
         cleanup_policy: CleanupPolicy { delete: false, compact: false },
         max_message_bytes: i32::MAX,
+        segment_ms: i64::MAX,
         ..LogConfig::default()
     };
     let (log, recovered) = Log::open(OpenLog {
@@ -83,8 +84,9 @@ fn payload_of(batch: &[u8]) -> Vec<u8> {
 }
 
 /// The batch as it stands on disk. An entry without payload names its leader, if it is known here.
-pub(super) fn encode(entry: &Entry, start: Offset, leader: Option<NodeId>) -> Vec<u8> {
-    let mut batch = if entry.payload.is_empty() { leader_change(leader) } else { entry.payload.clone() };
+pub(super) fn encode(entry: &Entry, start: Offset, leader: Option<NodeId>, now_ms: i64) -> Vec<u8> {
+    let mut batch =
+        if entry.payload.is_empty() { leader_change(leader, now_ms) } else { entry.payload.clone() };
     patch(&mut batch, start, epoch_of(entry.term));
     batch
 }
@@ -94,12 +96,12 @@ fn patch(batch: &mut [u8], start: Offset, epoch: LeaderEpoch) {
     batch::patch_offset_and_epoch(header, start, epoch);
 }
 
-fn leader_change(leader: Option<NodeId>) -> Vec<u8> {
+fn leader_change(leader: Option<NodeId>, now_ms: i64) -> Vec<u8> {
     let message = LeaderChangeMessage { leader_id: leader.unwrap_or(-1), ..LeaderChangeMessage::default() };
     let mut value = Writer::new();
     message.encode(&mut value, 0).expect("version 0 carries every field");
     let mut builder = BatchBuilder::new(Codec::None).control();
     let key = [0, 0, 0, LEADER_CHANGE];
-    builder.append(0, Some(&key), Some(&value.into_bytes()), &[]);
+    builder.append(now_ms, Some(&key), Some(&value.into_bytes()), &[]);
     builder.build()
 }
