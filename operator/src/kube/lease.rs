@@ -7,13 +7,14 @@
 //! the next process need not wait. Whether a foreign lease has expired is judged by watching it stay
 //! unchanged by our own clock, never by comparing clocks of two machines.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
+use tokio::time::Instant;
 
 /// How long a lease lasts without renewal.
 pub const DURATION: Duration = Duration::from_secs(15);
@@ -186,3 +187,7 @@ fn won(result: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+#[path = "lease/tests.rs"]
+mod tests;

@@ -215,6 +215,9 @@ async fn delete(context: &Context, cluster: &Cluster) -> Result<Pass, PassError>
     if cluster.spec.paused {
         return refuse(context, cluster, "Paused", "deletion waits: spec.paused is true").await;
     }
+    if cluster.spec.deletion_policy == ClusterDeletionPolicy::Retain {
+        return release(context, cluster).await;
+    }
     let namespace = cluster.namespace().unwrap_or_default();
     let (set, pods, claims) = match validate::validate(cluster) {
         Ok(valid) => {
@@ -233,13 +236,17 @@ async fn delete(context: &Context, cluster: &Cluster) -> Result<Pass, PassError>
     let cluster_id = cluster.status.as_ref().and_then(|status| status.cluster_id.as_deref());
     let step = deletion::decide(cluster.spec.deletion_policy, cluster_id, set.as_ref(), pods, &claims);
     if step == deletion::Step::Release {
-        finalizer::set(&context.client, cluster, labels::VOLUMES_FINALIZER, false)
-            .await
-            .map_err(PassError::api("removing the finalizer"))?;
-        return Ok(Pass { changed: true, again: RESYNC });
+        return release(context, cluster).await;
     }
     let changed = apply::delete(context, &namespace, &step).await?;
     Ok(Pass { changed, again: SOON })
+}
+
+async fn release(context: &Context, cluster: &Cluster) -> Result<Pass, PassError> {
+    let changed = finalizer::set(&context.client, cluster, labels::VOLUMES_FINALIZER, false)
+        .await
+        .map_err(PassError::api("removing the finalizer"))?;
+    Ok(Pass { changed, again: RESYNC })
 }
 
 /// Say in words why nothing is done, and look again when the spec changes or at the next resync.
