@@ -108,22 +108,18 @@ impl Plan {
         sessions: &FetchSessionCache,
         is_read_committed: bool,
     ) -> (FetchResponse<'_>, Vec<LogSlice>) {
-        let has_news = match &self.kind {
-            Kind::Incremental { session_id } => sessions.note_sent(*session_id, &self.targets),
-            Kind::New | Kind::Sessionless => None,
-        };
         let session_id = match self.kind {
             Kind::Sessionless => 0,
             Kind::New => sessions.open(&self.targets, self.now),
-            Kind::Incremental { session_id } => session_id,
+            Kind::Incremental { session_id } => {
+                sessions.note_sent(session_id, &mut self.targets);
+                session_id
+            }
         };
         let mut slices = Vec::new();
         let mut responses: Vec<FetchableTopicResponse<'_>> = Vec::new();
         let mut last_topic = None;
-        for (position, Target { wanted, read, .. }) in self.targets.iter_mut().enumerate() {
-            if has_news.as_ref().is_some_and(|news| !news[position]) {
-                continue;
-            }
+        for Target { wanted, read, .. } in self.targets.iter_mut().filter(|target| target.has_news) {
             if last_topic != Some(&wanted.topic) {
                 last_topic = Some(&wanted.topic);
                 responses.push(topic_response(&wanted.topic));

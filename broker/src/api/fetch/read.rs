@@ -49,12 +49,14 @@ pub struct Target {
     pub found: Result<Arc<PartitionHandle>, ErrorCode>,
     /// What the last pass found.
     pub read: PartitionRead,
+    /// Whether the answer names it: a session leaves out what its client knows.
+    pub has_news: bool,
 }
 
 impl Target {
     pub fn new(wanted: Wanted) -> Target {
         let unknown = ErrorCode::UnknownTopicOrPartition;
-        Target { wanted, found: Err(unknown), read: PartitionRead::error(unknown) }
+        Target { wanted, found: Err(unknown), read: PartitionRead::error(unknown), has_news: true }
     }
 }
 

@@ -25,6 +25,8 @@ struct Entry {
     /// What the client was told last; -1 = tell it again.
     high_watermark: i64,
     log_start_offset: i64,
+    /// The last answer held records of it.
+    returned_records: bool,
 }
 
 struct Session {
@@ -55,6 +57,7 @@ impl Entry {
             || read.log_start_offset != self.log_start_offset;
         self.high_watermark = read.high_watermark;
         self.log_start_offset = read.log_start_offset;
+        self.returned_records = read.slice.is_some();
         has_news
     }
 }
@@ -71,7 +74,12 @@ impl Session {
                 Some(&at) => self.entries[at].wanted = wanted,
                 None => {
                     self.positions.insert(key(&wanted), self.entries.len());
-                    self.entries.push(Entry { wanted, high_watermark: -1, log_start_offset: -1 });
+                    self.entries.push(Entry {
+                        wanted,
+                        high_watermark: -1,
+                        log_start_offset: -1,
+                        returned_records: false,
+                    });
                 }
             }
         }
@@ -162,39 +170,31 @@ impl FetchSessionCache {
         Ok(targets)
     }
 
-    /// Notes what is about to be answered. For each partition: does the client need to be told? `None` when
-    /// the session is gone meanwhile: then everything is told.
-    pub fn note_sent(&self, session_id: i32, targets: &[Target]) -> Option<Vec<bool>> {
+    /// Notes what is about to be answered, and for each partition whether the client needs to be told. When
+    /// the session is gone meanwhile, everything is told.
+    pub fn note_sent(&self, session_id: i32, targets: &mut [Target]) {
         let mut sessions = self.sessions.lock();
-        let session = sessions.get_mut(&session_id)?;
-        let mut has_news = Vec::with_capacity(targets.len());
-        let mut returned_records = vec![false; session.entries.len()];
-        for Target { wanted, read, .. } in targets {
-            let Some(&at) = session.positions.get(&key(wanted)) else {
-                has_news.push(true);
-                continue;
-            };
-            has_news.push(session.entries[at].note(read));
-            returned_records[at] = read.slice.is_some();
+        let Some(session) = sessions.get_mut(&session_id) else { return };
+        for entry in &mut session.entries {
+            entry.returned_records = false;
         }
-        rotate(session, &returned_records);
-        Some(has_news)
+        for Target { wanted, read, has_news, .. } in targets {
+            if let Some(&at) = session.positions.get(&key(wanted)) {
+                *has_news = session.entries[at].note(read);
+            }
+        }
+        rotate(session);
     }
 }
 
 /// Partitions that returned records go behind those that did not.
-fn rotate(session: &mut Session, returned_records: &[bool]) {
-    let returned = returned_records.iter().filter(|returned| **returned).count();
+fn rotate(session: &mut Session) {
+    let returned = session.entries.iter().filter(|entry| entry.returned_records).count();
     if returned == 0 || returned == session.entries.len() {
         return;
     }
-    let mut fed = Vec::with_capacity(returned);
-    let mut order = Vec::with_capacity(session.entries.len());
-    for (entry, returned) in std::mem::take(&mut session.entries).into_iter().zip(returned_records) {
-        if *returned { fed.push(entry) } else { order.push(entry) }
-    }
-    order.extend(fed);
-    session.entries = order;
+    // A stable sort: within both halves the order stays.
+    session.entries.sort_by_key(|entry| entry.returned_records);
     session.index();
 }
 
