@@ -1,5 +1,7 @@
 //! Fetch: limits, long polls, sessions, epochs, and what is not there.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
 mod support;
 
 use std::time::{Duration, Instant};

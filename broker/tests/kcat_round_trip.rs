@@ -1,6 +1,8 @@
 //! Debian's kcat, which knows nothing of this broker, gets back byte for byte what it sent: twice, after a kill, and
 //! over small segments with any fetch size.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
 mod support;
 
 use std::fmt::Write as _;

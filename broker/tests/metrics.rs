@@ -1,5 +1,7 @@
 //! What Prometheus sees: offsets, sizes, lag, traffic and process figures, in a format that a parser accepts.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
 mod support;
 
 use logspine_protocol::api_key::ApiKey;

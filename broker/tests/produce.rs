@@ -1,5 +1,7 @@
 //! Produce: what is appended, what is refused with which code, and in which order.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
 mod support;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,5 +1,7 @@
 //! What a client is told about its requests: unknown APIs and versions, order of answers, pipelining.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
 mod support;
 
 use logspine_protocol::api_key::ApiKey;

@@ -1,5 +1,7 @@
 //! Starting and stopping: how fast, how small, what stops a start and with which words.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
 mod support;
 
 use std::time::{Duration, Instant};

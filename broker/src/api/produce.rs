@@ -195,11 +195,9 @@ fn check<'a>(
 
 impl From<PartitionError> for Failure {
     fn from(error: PartitionError) -> Failure {
+        use logspine_storage::AppendError::KeylessRecord;
         let record = match &error {
-            PartitionError::Append(AppendError::Log(log)) => match log {
-                logspine_storage::AppendError::KeylessRecord { index } => i32::try_from(*index).ok(),
-                _ => None,
-            },
+            PartitionError::Append(AppendError::Log(KeylessRecord { index })) => i32::try_from(*index).ok(),
             _ => None,
         };
         Failure { code: partition_errors::of_partition(&error), message: error.to_string(), record }
