@@ -1,5 +1,7 @@
 //! Promise: the command line shows the cluster as it is, and says in one sentence what is wrong when it is not.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod support;
 mod terminal;
 

@@ -1,5 +1,7 @@
 //! Promise: a group's bookmarks and lag are shown as they are, moved as asked, and kept for who reads on.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod support;
 mod terminal;
 

@@ -1,5 +1,7 @@
 //! Promise: lines become records and records become lines, whole, in order, in the format asked for.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod support;
 mod terminal;
 

@@ -1,5 +1,7 @@
 //! Promise: topics are made, shown, changed and deleted from the command line, as tables and as JSON.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod support;
 mod terminal;
 

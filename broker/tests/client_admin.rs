@@ -2,6 +2,8 @@
 //!
 //! The promises are told once, in `client/tests/promises/admin.rs`; here each is kept by a fresh broker.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 #[path = "../client/tests/promises/mod.rs"]
 mod promises;
 mod support;

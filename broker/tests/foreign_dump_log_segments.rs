@@ -3,6 +3,8 @@
 //! Logs of every codec over several segments, with idempotent producers, deleted records, a kill and a restart;
 //! their offset and time indexes and producer snapshots; the offsets topic through Kafka's own decoder.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod foreign;
 mod support;
 mod terminal;

@@ -1,5 +1,7 @@
 //! Promise: Apache's Java client writes with every codec, replays, seeks by time and shares in groups of three.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod foreign;
 mod support;
 

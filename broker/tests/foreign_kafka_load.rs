@@ -3,6 +3,8 @@
 //! Producer and consumer performance, verifiable producer and consumer. Every tool runs in a JVM of its own: the
 //! verifiable ones do half of their work in a shutdown hook.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod foreign;
 mod support;
 mod terminal;

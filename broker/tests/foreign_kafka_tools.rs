@@ -3,6 +3,8 @@
 //! Contents and figures are asserted, not exit codes alone. Several commands share one JVM where they tell one
 //! story; verifiable producer and performance tools are in `foreign_kafka_load.rs`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod foreign;
 mod support;
 mod terminal;
@@ -158,7 +160,7 @@ fn kafka_consumer_groups_shows_lag_and_moves_bookmarks() {
     for (to, bookmark) in moves {
         let moved =
             tools.ok(&format!("{GROUPS} --reset-offsets --group billing --topic orders {to} --execute"));
-        let row = vec!["billing".to_owned(), "orders".to_owned(), "0".to_owned(), bookmark.to_string()];
+        let row = ["billing".to_owned(), "orders".to_owned(), "0".to_owned(), bookmark.to_string()];
         assert!(table(&moved).contains(&row.iter().map(String::as_str).collect()), "{to}: {moved}");
         let ours = json(&broker, "group describe billing");
         assert_eq!(ours[0]["partitions"][0]["bookmark"], json!(bookmark), "{to}");
@@ -201,7 +203,7 @@ fn kafka_consumer_groups_shows_who_reads_what() {
         .join(" ");
     assert!(row.contains("/127.0.0.1 logspine-cli 2") && row.contains("orders:0,1"), "{members}");
     let state = tools.ok(&format!("{GROUPS} --describe --group billing --state"));
-    let expected = vec!["billing", &broker.address(), "(0)", "range", "Stable", "1"].join(" ");
+    let expected = ["billing", &broker.address(), "(0)", "range", "Stable", "1"].join(" ");
     assert!(table(&state).iter().any(|row| row.join(" ") == expected), "{state}");
     let refused = tools.run(&format!("{GROUPS} --delete --group billing"));
     assert!(refused.printed.contains("The group is not empty"), "{refused:?}");

@@ -2,6 +2,8 @@
 //!
 //! The byte-for-byte round trips of large inputs are in `kcat_round_trip.rs`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod foreign;
 mod support;
 mod terminal;

@@ -1,6 +1,8 @@
 //! Promise: librdkafka, through confluent-kafka-python, writes with every codec, replays, seeks by time and shares
 //! in groups of three.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod foreign;
 mod support;
 
