@@ -82,12 +82,23 @@ pub(crate) fn forget(
     for name in [names::RECOVERY_POINT_CHECKPOINT, names::LOG_START_CHECKPOINT, names::REPLICATION_CHECKPOINT]
     {
         let path = data_dir.join(name);
+        if !may_name(disk, &path, topic, partition)? {
+            continue;
+        }
         let mut offsets = read(disk, &path)?;
         if offsets.remove(&(topic.to_owned(), partition)).is_some() {
             write(disk, &path, &offsets)?;
         }
     }
     Ok(())
+}
+
+/// Whether a checkpoint may hold the log: a glance at the text, because thousands of logs are created at once and
+/// hardly any has a name that was there before.
+fn may_name(disk: &dyn Disk, path: &Path, topic: &str, partition: i32) -> Result<bool, StorageError> {
+    let Some(content) = disk::read_file(disk, path).map_err(io_at("read", path))? else { return Ok(false) };
+    let entry = format!("\n{topic} {partition} ");
+    Ok(std::str::from_utf8(&content).map_or(true, |text| text.contains(&entry)))
 }
 
 fn format(offsets: &Offsets) -> String {

@@ -55,21 +55,36 @@ impl Log {
     }
 
     /// Drops everything and begins anew at `offset`, as a follower does whose leader no longer has its end.
+    ///
+    /// The new segment is there before the old ones go, older ones leave oldest first and later ones newest first:
+    /// a crash in between finds a whole log, old or new, and never an end below what is left of the old one. The
+    /// durable end reaches `offset` with the next flush.
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<(), StorageError> {
         self.check_writable()?;
-        // To 0: for a moment there is no segment at all, and that must not look like a loss.
+        // To 0: the segments that are left may end anywhere, and that must not look like a loss.
         self.lower_ends(offset.min(self.log_end()), Offset(0))?;
         let segments = self.reader.segments();
-        for segment in segments.iter().rev() {
+        let same = segments.iter().find(|segment| segment.base_offset == offset);
+        let active = match same {
+            Some(segment) => segment.clone(),
+            None => Arc::new(Segment::create(&self.disk, &self.dir, offset, segments[0].created_ms)?),
+        };
+        for segment in segments.iter().filter(|segment| segment.base_offset < offset) {
             self.rename_deleted(segment, 0)?;
         }
-        let active = Arc::new(Segment::create(&self.disk, &self.dir, offset, segments[0].created_ms)?);
-        (self.active, self.active_file) = (active.clone(), active.file()?);
+        for segment in segments.iter().rev().filter(|segment| segment.base_offset > offset) {
+            self.rename_deleted(segment, 0)?;
+        }
+        let file = active.file()?;
+        file.truncate(0).map_err(io_at("truncate", &active.path(names::LOG)))?;
+        active.clear_index_files()?;
+        active.change(|state| *state = State::empty(offset));
+        active.set_active(true);
+        (self.active, self.active_file) = (active.clone(), file);
         self.reader.publish_segments(vec![active]);
         self.reader.publish_log_start(offset);
         self.reader.publish_log_end(offset);
-        self.reader.publish_durable_end(offset);
-        self.reader.epochs.write().truncate_from_start(offset);
+        self.dirty.epochs |= self.reader.epochs.write().truncate_from_start(offset);
         self.after_truncation()
     }
 

@@ -49,7 +49,7 @@ pub enum Op {
     SyncFile {
         inode: u64,
     },
-    /// Drops what is pending: live bytes stay, durable ones never come.
+    /// Drops the writes that are pending: live bytes stay, durable ones never come.
     FailedSync {
         inode: u64,
     },
@@ -230,7 +230,8 @@ impl State {
             }
             Op::FailedSync { inode } => {
                 if let Some(Inode::File(file)) = self.inodes.get_mut(inode) {
-                    file.pending.clear();
+                    // Pages are dropped; a size that shrank is in the journal, which a data error does not undo.
+                    file.pending.retain(|change| matches!(change, Change::Truncate { .. }));
                 }
             }
         }

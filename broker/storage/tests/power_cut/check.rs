@@ -13,7 +13,7 @@ use logspine_storage::planted::Planted;
 use logspine_storage::sim_disk::{Op, Replay, SimDisk};
 use logspine_storage::{Disk, Log, LogReader};
 
-use crate::model::Model;
+use crate::model::{Event, Model};
 use crate::support::{self, NOW_MS};
 use crate::workload::{self, History};
 
@@ -29,10 +29,21 @@ pub fn every_cut(seed: u64, recording: &[Op], history: &History) -> Result<u64, 
             model.apply(event);
         }
         let disk = replay.power_cut(seed.wrapping_mul(0x1_0001).wrapping_add(operations));
-        one_cut(&disk, &model, seed ^ operations)
-            .map_err(|error| format!("cut after operation {operations} ({}): {error}", name(op)))?;
+        one_cut(&disk, &model, seed ^ operations).map_err(|error| {
+            let around: Vec<_> = recording[number.saturating_sub(25)..=number].iter().map(name).collect();
+            let known: Vec<_> = history.iter().filter(|(at, _)| *at <= operations).map(brief).collect();
+            let known = &known[known.len().saturating_sub(12)..];
+            format!("cut after operation {operations}: {error}\noperations {around:#?}\nknown {known:#?}")
+        })?;
     }
     Ok(recording.len() as u64)
+}
+
+fn brief((at, event): &(u64, Event)) -> String {
+    match event {
+        Event::Attempted(batch) => format!("{at}: attempted {}..{}", batch.base, batch.next),
+        event => format!("{at}: {event:?}"),
+    }
 }
 
 fn name(op: &Op) -> String {
@@ -46,11 +57,14 @@ fn one_cut(disk: &SimDisk, model: &Model, seed: u64) -> Result<(), String> {
     let marker = Path::new(support::DATA_DIR).join(".kafka_cleanshutdown");
     let was_clean = disk.open(&marker, Access::Read).is_ok();
     let (dir, log, recovered) = workload::start(disk, &config)?;
-    if let Some(damage) = recovered.damage {
+    if let Some(damage) = &recovered.damage {
         return Err(format!("called damaged: {damage}"));
     }
     let found = look(&log)?;
-    against_the_model(&log, &found, model)?;
+    let names: Vec<_> =
+        disk.dump().iter().map(|(path, bytes)| format!("{} {}", path.display(), bytes.len())).collect();
+    against_the_model(&log, &found, model)
+        .map_err(|error| format!("{error}\nrecovered {recovered:?} {names:#?}"))?;
     drop((dir, log));
     if was_clean {
         // A clean start believes what an unclean one rebuilds: compare unclean with unclean.
