@@ -240,8 +240,8 @@ impl Registry {
         let mut positions = self.positions();
         let handles: Vec<_> = self.maps.write().by_id.drain().map(|(_, handle)| handle).collect();
         let mut all_clean = true;
-        for handle in handles {
-            match handle.close() {
+        for (handle, closed) in close_side_by_side(handles) {
+            match closed {
                 Ok(Some(end)) => {
                     positions.recovery_points.insert((handle.topic.to_string(), handle.index), end);
                 }
@@ -289,6 +289,28 @@ impl Registry {
     pub fn write_log_starts(&self) -> Result<(), StorageError> {
         self.log_dir.write_log_starts(&self.offsets(|handle| Some(handle.view().log_start_offset())))
     }
+}
+
+/// How many partitions are closed at the same time: each waits for its own syncs, and a disk takes several.
+const CLOSE_THREADS: usize = 8;
+
+type Closed = (Arc<PartitionHandle>, Result<Option<Offset>, StorageError>);
+
+/// Closes all of them; a grace period is short and syncs are slow one after the other.
+fn close_side_by_side(handles: Vec<Arc<PartitionHandle>>) -> Vec<Closed> {
+    let open = Mutex::new(handles);
+    let close = || {
+        let mut closed = Vec::new();
+        while let Some(handle) = { open.lock().pop() } {
+            let result = handle.close();
+            closed.push((handle, result));
+        }
+        closed
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..CLOSE_THREADS).map(|_| scope.spawn(close)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("closing returns its errors")).collect()
+    })
 }
 
 /// The contents of the checkpoint files. Each position is a lower bound, so their order does not matter.
