@@ -29,6 +29,20 @@ enum Work {
     Delete,
 }
 
+/// Work and first N of each lane.
+const LANES: [(Work, u64); 6] = [
+    (Work::Create, 1),
+    (Work::Create, 2),
+    (Work::Edit, 1),
+    (Work::Edit, 2),
+    (Work::Delete, 1),
+    (Work::Delete, 2),
+];
+
+fn namespace(work: Work, first: u64) -> String {
+    format!("e2e-crash-{}-{first}", format!("{work:?}").to_lowercase())
+}
+
 /// One kind of work for every second N, in a namespace of its own.
 struct Lane<'k> {
     kube: &'k Kubernetes,
@@ -44,6 +58,10 @@ fn the_operator_may_die_after_any_write() -> anyhow::Result<()> {
     let Some(kube) = Kubernetes::for_test("kube_operator_crash") else { return Ok(()) };
     let mut story = Story::begin("create, edit and delete converge from every crash point");
     story.step("the operator is installed", 60, || operator::install(&kube, &[]))?;
+    story.step("six empty namespaces, while somebody is there to empty them", 200, || {
+        let empty = |(work, first): &(Work, u64)| kube.fresh_namespace(&namespace(*work, *first));
+        LANES.iter().try_for_each(empty)
+    })?;
     let template = story.step("its Deployment makes way", 70, || take_over(&kube))?;
     let points = story.step("create, edit, delete: crash after each write", 1200, || lanes(&kube, &template));
     story.step("the installed operator is back", 90, || operator::install(&kube, &[]))?;
@@ -58,12 +76,10 @@ fn the_operator_may_die_after_any_write() -> anyhow::Result<()> {
 
 /// Runs all lanes and returns the number of writes of each kind of work.
 fn lanes(kube: &Kubernetes, template: &Value) -> anyhow::Result<Vec<(Work, u64)>> {
-    let kinds = [Work::Create, Work::Edit, Work::Delete];
     let results: Vec<(Work, anyhow::Result<u64>)> = std::thread::scope(|scope| {
         let mut threads = Vec::new();
-        for (index, work) in kinds.into_iter().flat_map(|work| [(1, work), (2, work)]).enumerate() {
-            let (first, work) = work;
-            let namespace = format!("e2e-crash-{}-{first}", format!("{work:?}").to_lowercase());
+        for (index, (work, first)) in LANES.into_iter().enumerate() {
+            let namespace = namespace(work, first);
             let mortal = MortalOperator::new(kube, template, &namespace);
             let brokers = Brokers::of(kube, &namespace, 30210 + index as u16);
             let mut lane = Lane { kube, mortal, namespace, brokers, work, first };
@@ -74,7 +90,7 @@ fn lanes(kube: &Kubernetes, template: &Value) -> anyhow::Result<Vec<(Work, u64)>
             .map(|(work, thread)| (work, thread.join().expect("a lane does not panic")))
             .collect()
     });
-    let mut points: Vec<(Work, u64)> = kinds.iter().map(|work| (*work, 0)).collect();
+    let mut points = vec![(Work::Create, 0), (Work::Edit, 0), (Work::Delete, 0)];
     for (work, result) in results {
         let reached = result?;
         let of_work = points.iter_mut().find(|(kind, _)| *kind == work).context("every kind has an entry")?;
@@ -86,7 +102,6 @@ fn lanes(kube: &Kubernetes, template: &Value) -> anyhow::Result<Vec<(Work, u64)>
 impl Lane<'_> {
     /// The last N at which the operator died.
     fn run(&mut self) -> anyhow::Result<u64> {
-        self.kube.fresh_namespace(&self.namespace)?;
         self.kube.apply(&[pod::client(&self.namespace)])?;
         if self.work != Work::Create {
             self.mortal.start(None)?;
