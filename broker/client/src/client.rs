@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use logspine_protocol::error::ErrorCode;
 use logspine_protocol::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic,
 };
@@ -119,15 +120,31 @@ impl Client {
         }
     }
 
-    /// An open connection to this broker.
+    /// An open connection to this broker, wherever it listens by now.
     pub(crate) async fn connection(&self, broker: BrokerId) -> Result<Arc<Connection>, ClientError> {
-        let mut endpoint = self.view().brokers.get(&broker).cloned();
-        if endpoint.is_none() {
+        let unknown = ClientError::UnknownBroker { id: broker.0 };
+        let Some(address) = self.address_of(broker) else {
             self.fetch_metadata(Some(&[])).await?;
-            endpoint = self.view().brokers.get(&broker).cloned();
+            let address = self.address_of(broker).ok_or(unknown)?;
+            return self.connections.to(&address, &self.shared.config).await;
+        };
+        let unreachable = match self.connections.to(&address, &self.shared.config).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        // Restarted elsewhere, as pods are? The others know.
+        let moved = match self.fetch_metadata(Some(&[])).await {
+            Ok(_) => self.address_of(broker).filter(|now| *now != address),
+            Err(_) => None,
+        };
+        match moved {
+            Some(now) => self.connections.to(&now, &self.shared.config).await,
+            None => Err(unreachable),
         }
-        let endpoint = endpoint.ok_or(ClientError::UnknownBroker { id: broker.0 })?;
-        self.connections.to(&endpoint.address(), &self.shared.config).await
+    }
+
+    fn address_of(&self, broker: BrokerId) -> Option<String> {
+        self.view().brokers.get(&broker).map(|endpoint| endpoint.address())
     }
 
     /// An open connection to some broker: those known from metadata first, then the bootstrap list.
@@ -167,7 +184,14 @@ impl Client {
         loop {
             match attempt().await {
                 Ok(value) => return Ok(value),
-                Err(error) => backoff.pause(error).await?,
+                Err(error) => {
+                    let controller_moved = error.code() == Some(ErrorCode::NotController);
+                    backoff.pause(error).await?;
+                    if controller_moved {
+                        // Should nobody tell who it is now, the next attempt says what is wrong.
+                        let _ = self.fetch_metadata(Some(&[])).await;
+                    }
+                }
             }
         }
     }
@@ -294,6 +318,45 @@ mod tests {
             tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
         let client = Client::connect(ClientConfig::new(&format!("{dead},{address}"))).await;
         assert_eq!(client.expect("the second answers").view().brokers.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_moved_is_found_where_it_listens_now() {
+        let gone =
+            tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
+        let mut told = vec![None, Some(gone.port())];
+        let metadata =
+            move |port| crate::played_broker::one_broker_and_one_topic(told.pop().flatten().unwrap_or(port));
+        let never = |asked: &crate::played_broker::Asked| panic!("unexpected {}", asked.api_key.name());
+        let address = crate::played_broker::play_metadata(metadata, never).await;
+        let client = Client::connect(ClientConfig::new(&address)).await.expect("the played broker answers");
+        assert_eq!(client.view().brokers[&BrokerId(1)].port, gone.port());
+        client.connection(BrokerId(1)).await.expect("asked again where it is");
+        assert_eq!(client.view().brokers[&BrokerId(1)].address(), address);
+    }
+
+    #[tokio::test]
+    async fn a_controller_that_moved_is_asked_for() {
+        use crate::played_broker::{one_broker_and_one_topic, play_metadata};
+        use logspine_protocol::messages::create_topics::{CreatableTopicResult, CreateTopicsResponse};
+        // The second answer to Metadata must come before the second attempt, or it would be refused for ever.
+        let asked_for = Arc::new(AtomicUsize::new(0));
+        let (counted, seen) = (asked_for.clone(), asked_for);
+        let metadata = move |port| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            one_broker_and_one_topic(port)
+        };
+        let address = play_metadata(metadata, move |asked| {
+            let code =
+                if seen.load(Ordering::Relaxed) < 2 { ErrorCode::NotController } else { ErrorCode::None };
+            let topic =
+                CreatableTopicResult { name: "t".into(), error_code: code.code(), ..Default::default() };
+            asked.with(&CreateTopicsResponse { topics: vec![topic], ..Default::default() })
+        })
+        .await;
+        let config = ClientConfig { api_timeout: Duration::from_secs(5), ..ClientConfig::new(&address) };
+        let client = Client::connect(config).await.expect("the played broker answers");
+        client.admin().create_topic("t", 1, 1, &Default::default(), false).await.expect("asked again");
     }
 
     #[tokio::test]

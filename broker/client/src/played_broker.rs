@@ -47,22 +47,44 @@ pub(crate) enum Play {
     Ignore,
 }
 
-type Script = Box<dyn FnMut(&Asked) -> Play + Send>;
+/// What the broker says about the cluster, and what it does about everything else.
+struct Role {
+    metadata: Box<dyn FnMut(u16) -> MetadataResponse<'static> + Send>,
+    script: Box<dyn FnMut(&Asked) -> Play + Send>,
+}
 
 /// Starts playing; returns the address. Requests other than ApiVersions and Metadata go to the script.
 pub(crate) async fn play(script: impl FnMut(&Asked) -> Play + Send + 'static) -> String {
+    play_metadata(one_broker_and_one_topic, script).await
+}
+
+/// The same with other answers to Metadata; they are told the port that this broker listens on.
+pub(crate) async fn play_metadata(
+    metadata: impl FnMut(u16) -> MetadataResponse<'static> + Send + 'static,
+    script: impl FnMut(&Asked) -> Play + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
+    let role = Arc::new(Mutex::new(Role { metadata: Box::new(metadata), script: Box::new(script) }));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, address.port(), script.clone()));
+            tokio::spawn(serve(stream, address.port(), role.clone()));
         }
     });
     address.to_string()
 }
 
-async fn serve(mut stream: TcpStream, port: u16, script: Arc<Mutex<Script>>) {
+impl Role {
+    fn answer(&mut self, asked: &Asked, port: u16) -> Play {
+        match asked.api_key {
+            ApiKey::ApiVersions => asked.with(&every_version()),
+            ApiKey::Metadata => asked.with(&(self.metadata)(port)),
+            _ => (self.script)(asked),
+        }
+    }
+}
+
+async fn serve(mut stream: TcpStream, port: u16, role: Arc<Mutex<Role>>) {
     while let Ok(length) = stream.read_i32().await {
         let mut frame = vec![0; length as usize];
         stream.read_exact(&mut frame).await.expect("a whole frame");
@@ -70,11 +92,7 @@ async fn serve(mut stream: TcpStream, port: u16, script: Arc<Mutex<Script>>) {
         let header = RequestHeader::decode(&mut reader).expect("a header");
         let api_key = ApiKey::from_i16(header.api_key).expect("a known key");
         let asked = Asked { api_key, version: header.api_version, body: reader.rest().to_vec() };
-        let play = match api_key {
-            ApiKey::ApiVersions => asked.with(&every_version()),
-            ApiKey::Metadata => asked.with(&one_broker_and_one_topic(port)),
-            _ => (script.lock().expect("no test has panicked"))(&asked),
-        };
+        let play = role.lock().expect("no test has panicked").answer(&asked, port);
         let body = match play {
             Play::Answer(body) => body,
             Play::HangUp => return,
@@ -99,7 +117,7 @@ fn every_version() -> ApiVersionsResponse<'static> {
     }
 }
 
-fn one_broker_and_one_topic(port: u16) -> MetadataResponse<'static> {
+pub(crate) fn one_broker_and_one_topic(port: u16) -> MetadataResponse<'static> {
     let broker =
         MetadataResponseBroker { node_id: 1, host: "127.0.0.1".into(), port: port.into(), rack: None };
     let partition = MetadataResponsePartition {

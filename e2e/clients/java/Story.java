@@ -27,6 +27,10 @@ public class Story {
     static int written = 0;
 
     public static void main(String[] args) throws Exception {
+        Thread.setDefaultUncaughtExceptionHandler((thread, error) -> {
+            error.printStackTrace();
+            Runtime.getRuntime().halt(1);
+        });
         bootstrap = args[0];
         topic = args[1];
         for (String codec : List.of("none", "gzip", "snappy", "lz4", "zstd")) write(codec, 200);
@@ -164,7 +168,10 @@ public class Story {
         await(() -> members.stream().allMatch(member -> member.held == 3));
         write("none", 100);
         await(() -> total.get() == written);
-        for (var member : members) member.leave();
+        while (!members.isEmpty()) {
+            members.remove(0).leave();
+            await(() -> members.stream().allMatch(member -> member.held == 6 / members.size()));
+        }
         try (var consumer = consumer(Map.of("group.id", "story-" + phase))) {
             consumer.committed(new java.util.HashSet<>(partitions(consumer)))
                 .forEach((partition, offset) -> tell("committed", phase, partition.partition(), offset.offset()));

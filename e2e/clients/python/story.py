@@ -5,6 +5,7 @@ partitions, what was committed. The test that started this compares them; nothin
 Run: python3 story.py BOOTSTRAP TOPIC
 """
 
+import os
 import sys
 import threading
 import time
@@ -130,8 +131,9 @@ def group_of_three(phase, assignor):
     wait_for(lambda: all(member.held == 3 for member in members))
     write("none", 100)
     wait_for(lambda: total[0] == written)
-    for member in members:
-        member.leave()
+    while members:
+        members.pop(0).leave()
+        wait_for(lambda: all(member.held == PARTITIONS // len(members) for member in members))
     reader = consumer(f"story-{phase}")
     for place in reader.committed([TopicPartition(topic, p) for p in range(PARTITIONS)], timeout=30):
         tell("committed", phase, place.partition, place.offset)
@@ -159,6 +161,13 @@ def wait_for(done):
         time.sleep(0.005)
 
 
+def fail(failed):
+    """A member that fails ends the story."""
+    sys.excepthook(failed.exc_type, failed.exc_value, failed.exc_traceback)
+    os._exit(1)
+
+
+threading.excepthook = fail
 for codec in ["none", "gzip", "snappy", "lz4", "zstd"]:
     write(codec, 200)
 replay()

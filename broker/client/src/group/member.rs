@@ -296,13 +296,21 @@ impl Member {
     pub(super) async fn leave(&mut self) -> Result<(), ClientError> {
         self.heartbeat = None;
         self.generation = -1;
-        if self.config.instance_id.is_some() || self.member_id.is_empty() {
+        let member_id = std::mem::take(&mut self.member_id);
+        if self.config.instance_id.is_some() || member_id.is_empty() {
             return Ok(());
         }
+        match self.leave_once(member_id).await {
+            // The group has noticed before we said so, or will by our silence.
+            Err(error) if error.code() == Some(ErrorCode::UnknownMemberId) || error.is_retriable() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    async fn leave_once(&self, member_id: String) -> Result<(), ClientError> {
         let connection = self.client.connection(self.coordinator().await?).await?;
         let version = connection.version_of::<LeaveGroupRequest<'_>>(i16::MAX)?;
         let group_id = self.config.group_id.as_str().into();
-        let member_id = std::mem::take(&mut self.member_id);
         let request = if version < 3 {
             LeaveGroupRequest { group_id, member_id: member_id.into(), ..Default::default() }
         } else {
@@ -312,11 +320,7 @@ impl Member {
         let reply = connection.call_at(&request, version, self.client.request_timeout()).await?;
         let response = reply.decode::<LeaveGroupResponse<'_>>()?;
         let code = response.members.first().map_or(response.error_code, |member| member.error_code);
-        match reply.check(code, &self.subject(), None) {
-            // The group has noticed before we said so.
-            Err(error) if error.code() == Some(ErrorCode::UnknownMemberId) => Ok(()),
-            outcome => outcome,
-        }
+        reply.check(code, &self.subject(), None)
     }
 
     fn start_heartbeat(&mut self, coordinator: BrokerId) {

@@ -202,8 +202,10 @@ func groupOfThree(phase string, balancer func() kgo.GroupBalancer) {
 	waitFor(eachHolds(3))
 	write("none", kgo.NoCompression(), 100)
 	waitFor(func() bool { return total.Load() == written })
-	for _, m := range members {
-		m.leave()
+	for len(members) > 0 {
+		members[0].leave()
+		members = members[1:]
+		waitFor(eachHolds(int64(partitions / max(len(members), 1))))
 	}
 	asker := client()
 	defer asker.Close()
