@@ -4,9 +4,11 @@
 //! and error codes; only `net/` knows sockets. `server` puts the pieces together, `shutdown` takes them apart.
 //! `cli` is the command line for people; it knows none of the others.
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "count-allocations"), forbid(unsafe_code))]
 
 pub mod admin;
+#[cfg(feature = "count-allocations")]
+mod allocation_count;
 pub mod api;
 pub mod broker;
 pub mod cli;
@@ -19,5 +21,6 @@ pub mod logging;
 pub mod metrics;
 pub mod net;
 pub mod partition;
+pub mod reference;
 pub mod server;
 pub mod shutdown;

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use logspine::cli::{self, ClientCommand};
 use logspine::config::{BrokerConfig, ConfigSources};
 use logspine::logging::{self, LogFormat};
+use logspine::reference::Page;
 
 /// A Kafka-compatible broker and its tools
 #[derive(Debug, Parser)]
@@ -26,6 +27,12 @@ enum Command {
     Broker(BrokerArguments),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Print a page of docs/reference
+    #[command(hide = true)]
+    Reference {
+        #[arg(value_enum)]
+        page: Page,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +64,10 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Broker(arguments) => run_broker(arguments),
         Command::Client(command) => cli::run(command),
+        Command::Reference { page } => {
+            print!("{}", page.markdown());
+            ExitCode::SUCCESS
+        }
     }
 }
 

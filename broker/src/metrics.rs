@@ -6,6 +6,7 @@
 //! common rules, so that existing dashboards work. Called by `net/`, `api/` and `admin/`.
 
 mod exposition;
+pub mod families;
 mod groups;
 mod partitions;
 mod process;
@@ -64,27 +65,28 @@ impl Drop for CountedConnection {
 
 const VALID: &str = "metric names and labels are constants and valid";
 
-fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
-    let counter = IntCounter::new(name, help).expect(VALID);
+/// Name and help of a family of the table.
+fn opts(name: &str) -> Opts {
+    let family = families::family(name);
+    Opts::new(family.name, family.help)
+}
+
+fn histogram_opts(name: &str) -> HistogramOpts {
+    HistogramOpts { common_opts: opts(name), buckets: LATENCY_BUCKETS.to_vec() }
+}
+
+fn counter(registry: &Registry, name: &str) -> IntCounter {
+    let counter = IntCounter::with_opts(opts(name)).expect(VALID);
     registry.register(Box::new(counter.clone())).expect(VALID);
     counter
 }
 
 fn api_metrics(registry: &Registry) -> Vec<Option<ApiMetrics>> {
-    let requests = IntCounterVec::new(
-        Opts::new("kafka_network_requestmetrics_requests_total", "Requests answered, by API."),
-        &["request"],
-    )
-    .expect(VALID);
-    let latency = HistogramVec::new(
-        HistogramOpts::new(
-            "kafka_network_requestmetrics_total_time_seconds",
-            "From a complete request to its answer handed to the socket, by API; waiting included.",
-        )
-        .buckets(LATENCY_BUCKETS.to_vec()),
-        &["request"],
-    )
-    .expect(VALID);
+    let requests =
+        IntCounterVec::new(opts("kafka_network_requestmetrics_requests_total"), &["request"]).expect(VALID);
+    let latency =
+        HistogramVec::new(histogram_opts("kafka_network_requestmetrics_total_time_seconds"), &["request"])
+            .expect(VALID);
     registry.register(Box::new(requests.clone())).expect(VALID);
     registry.register(Box::new(latency.clone())).expect(VALID);
     let last = api::SERVED.iter().map(|row| row.key.key()).max().unwrap_or(0);
@@ -102,46 +104,28 @@ fn api_metrics(registry: &Registry) -> Vec<Option<ApiMetrics>> {
 impl Metrics {
     pub fn new() -> Metrics {
         let registry = Registry::new();
-        let errors = IntCounterVec::new(
-            Opts::new("kafka_network_requestmetrics_errors_total", "Errors answered, by API and Kafka code."),
-            &["request", "error"],
-        )
-        .expect(VALID);
+        let errors =
+            IntCounterVec::new(opts("kafka_network_requestmetrics_errors_total"), &["request", "error"])
+                .expect(VALID);
         registry.register(Box::new(errors.clone())).expect(VALID);
         let connections =
-            IntGauge::new("kafka_server_socketservermetrics_connection_count", "Open connections.")
-                .expect(VALID);
+            IntGauge::with_opts(opts("kafka_server_socketservermetrics_connection_count")).expect(VALID);
         registry.register(Box::new(connections.clone())).expect(VALID);
-        let flush_seconds = Histogram::with_opts(
-            HistogramOpts::new("kafka_log_logflushstats_flush_time_seconds", "One round of flushes to disk.")
-                .buckets(LATENCY_BUCKETS.to_vec()),
-        )
-        .expect(VALID);
+        let flush_seconds =
+            Histogram::with_opts(histogram_opts("kafka_log_logflushstats_flush_time_seconds")).expect(VALID);
         registry.register(Box::new(flush_seconds.clone())).expect(VALID);
-        let count = |name: &str, help: &str| counter(&registry, name, help);
+        let count = |name: &str| counter(&registry, name);
         Metrics {
             apis: api_metrics(&registry),
             errors,
             connections,
-            connections_opened: count(
-                "kafka_server_socketservermetrics_connection_creation_total",
-                "Connections accepted.",
-            ),
-            refused_requests: count(
-                "kafka_network_refused_requests_total",
-                "Connections closed for a frame, header, API or body that cannot be served.",
-            ),
-            response_bytes: count("kafka_network_response_bytes_total", "Bytes of answers."),
-            sendfile_bytes: count("kafka_network_sendfile_bytes_total", "Bytes of answers sent by sendfile."),
-            failed_produce_requests: count(
-                "kafka_server_brokertopicmetrics_failedproducerequests_total",
-                "Partitions of produce requests answered with an error.",
-            ),
-            failed_fetch_requests: count(
-                "kafka_server_brokertopicmetrics_failedfetchrequests_total",
-                "Partitions of fetch requests answered with an error.",
-            ),
-            flush_rounds: count("kafka_log_logflushstats_rounds_total", "Rounds of flushes to disk."),
+            connections_opened: count("kafka_server_socketservermetrics_connection_creation_total"),
+            refused_requests: count("kafka_network_refused_requests_total"),
+            response_bytes: count("kafka_network_response_bytes_total"),
+            sendfile_bytes: count("kafka_network_sendfile_bytes_total"),
+            failed_produce_requests: count("kafka_server_brokertopicmetrics_failedproducerequests_total"),
+            failed_fetch_requests: count("kafka_server_brokertopicmetrics_failedfetchrequests_total"),
+            flush_rounds: count("kafka_log_logflushstats_rounds_total"),
             flush_seconds,
             registry,
         }
@@ -184,13 +168,11 @@ impl Metrics {
         TextEncoder::new().encode(&families, &mut bytes).expect("writing into memory does not fail");
         let mut page = Exposition::after(String::from_utf8(bytes).expect("the encoder writes UTF-8"));
         process::write(&mut page);
-        page.family(
-            "kafka_server_brokertopicmetrics_totalproducerequests_total",
-            "counter",
-            "Produce requests.",
-        );
+        #[cfg(feature = "count-allocations")]
+        write_allocations(&mut page);
+        page.family("kafka_server_brokertopicmetrics_totalproducerequests_total");
         page.sample(&[], self.requests_of(ApiKey::Produce));
-        page.family("kafka_server_brokertopicmetrics_totalfetchrequests_total", "counter", "Fetch requests.");
+        page.family("kafka_server_brokertopicmetrics_totalfetchrequests_total");
         page.sample(&[], self.requests_of(ApiKey::Fetch));
         if let Some(broker) = broker {
             partitions::write(&mut page, broker);
@@ -198,6 +180,16 @@ impl Metrics {
         }
         page.finish()
     }
+}
+
+/// Only in a build that counts them.
+#[cfg(feature = "count-allocations")]
+fn write_allocations(page: &mut Exposition) {
+    let (allocations, bytes) = crate::allocation_count::read();
+    page.family("logspine_allocations_total");
+    page.sample(&[], allocations);
+    page.family("logspine_allocated_bytes_total");
+    page.sample(&[], bytes);
 }
 
 impl Default for Metrics {

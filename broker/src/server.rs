@@ -22,7 +22,7 @@ use crate::coordinator::Coordinator;
 use crate::identity::{self, Identity, IdentityError};
 use crate::lifecycle::{Lifecycle, State};
 use crate::metrics::Metrics;
-use crate::net::{BindError, Listeners};
+use crate::net::{BindError, Listeners, Workers};
 use crate::partition::{Checkpoints, Committer, CommitterThread, Housekeeping, Registry};
 use crate::shutdown;
 
@@ -91,7 +91,8 @@ pub async fn run(mut config: BrokerConfig) -> Result<(), StartError> {
     admin.serve_broker(Arc::clone(&broker));
     tokio::spawn(follow_metadata(Arc::clone(&broker)));
     let listening = bound.listen()?;
-    let serving = tokio::spawn(listening.serve(Arc::clone(&broker)));
+    let workers = Arc::new(Workers::start().map_err(StartError::Thread)?);
+    let serving = tokio::spawn(listening.serve(Arc::clone(&broker), Arc::clone(&workers)));
     lifecycle.advance(State::Running);
     info!(
         node_id = broker.node_id(),
@@ -100,7 +101,8 @@ pub async fn run(mut config: BrokerConfig) -> Result<(), StartError> {
         "broker is ready"
     );
     shutdown::wait_and_stop(signals, running, serving, admin).await;
-    Ok(())
+    // Not earlier: tasks on them may belong to the coordinator.
+    tokio::task::spawn_blocking(move || drop(workers)).await.map_err(|_| StartError::Interrupted)
 }
 
 fn warn_about(config: &BrokerConfig) {

@@ -5,6 +5,8 @@
 
 use std::fmt::{Display, Write};
 
+use super::families::{Family, family};
+
 /// A page that grows.
 #[derive(Debug, Default)]
 pub struct Exposition {
@@ -18,11 +20,12 @@ impl Exposition {
         Exposition { text, family: "" }
     }
 
-    /// Opens a family; `kind` is `counter` or `gauge`.
-    pub fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+    /// Opens a family of the table.
+    pub fn family(&mut self, name: &str) {
+        let Family { name, kind, help, .. } = family(name);
         self.family = name;
         // Writing into a string does not fail.
-        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {}\n", kind.name());
     }
 
     /// One sample of the open family.
@@ -101,7 +104,7 @@ mod tests {
     fn any_label_value_survives_a_parser() {
         for value in ["plain", "a\"b", "back\\slash", "line\nfeed", "\\n", "\\\"", "ünï,{}=\"", ""] {
             let mut page = Exposition::default();
-            page.family("kafka_consumergroup_lag", "gauge", "Lag.");
+            page.family("kafka_consumergroup_lag");
             page.sample(&[("consumergroup", &value), ("partition", &3)], 42);
             let text = page.finish();
             let lines: Vec<&str> = text.split_terminator('\n').collect();
@@ -119,7 +122,7 @@ mod tests {
     #[test]
     fn a_sample_without_labels_has_no_braces() {
         let mut page = Exposition::default();
-        page.family("kafka_brokers", "gauge", "Brokers.");
+        page.family("kafka_brokers");
         page.sample(&[], 1);
         assert!(page.finish().ends_with("# TYPE kafka_brokers gauge\nkafka_brokers 1\n"));
     }

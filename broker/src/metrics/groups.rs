@@ -19,16 +19,19 @@ struct Position {
     lag: i64,
 }
 
+/// A family's name, and the value of a position in it.
+type Family = (&'static str, fn(&Position) -> i64);
+
 pub fn write(page: &mut Exposition, broker: &Broker) {
     let groups = broker.coordinator.figures();
     let (positions, left_out) = positions(broker, &groups);
-    page.family("kafka_consumergroup_members", "gauge", "Members of the group.");
+    page.family("kafka_consumergroup_members");
     for group in &groups {
         page.sample(&[("consumergroup", &group.group_id)], group.members);
     }
     per_partition(page, &groups, &positions);
     per_topic(page, &groups, &positions);
-    page.family("kafka_consumergroup_series_left_out", "gauge", "Offsets beyond metrics.lag.series.max.");
+    page.family("kafka_consumergroup_series_left_out");
     page.sample(&[], left_out);
 }
 
@@ -55,12 +58,12 @@ fn positions(broker: &Broker, groups: &[GroupFigures]) -> (Vec<Position>, usize)
 }
 
 fn per_partition(page: &mut Exposition, groups: &[GroupFigures], positions: &[Position]) {
-    let families: [(&'static str, &str, fn(&Position) -> i64); 2] = [
-        ("kafka_consumergroup_current_offset", "The committed offset.", |position| position.offset),
-        ("kafka_consumergroup_lag", "Records behind the committed offset.", |position| position.lag),
+    let families: [Family; 2] = [
+        ("kafka_consumergroup_current_offset", |position| position.offset),
+        ("kafka_consumergroup_lag", |position| position.lag),
     ];
-    for (name, help, value) in families {
-        page.family(name, "gauge", help);
+    for (family, value) in families {
+        page.family(family);
         for position in positions {
             let group = &groups[position.group].group_id;
             page.sample(
@@ -78,12 +81,9 @@ fn per_topic(page: &mut Exposition, groups: &[GroupFigures], positions: &[Positi
         sum[0] += position.offset;
         sum[1] += position.lag;
     }
-    let families: [(&'static str, &str); 2] = [
-        ("kafka_consumergroup_current_offset_sum", "Committed offsets of all partitions of the topic."),
-        ("kafka_consumergroup_lag_sum", "Records behind the committed offsets of the topic."),
-    ];
-    for (which, (name, help)) in families.into_iter().enumerate() {
-        page.family(name, "gauge", help);
+    let families = ["kafka_consumergroup_current_offset_sum", "kafka_consumergroup_lag_sum"];
+    for (which, family) in families.into_iter().enumerate() {
+        page.family(family);
         for ((group, topic), sum) in &sums {
             page.sample(&[("consumergroup", &groups[*group].group_id), ("topic", topic)], sum[which]);
         }

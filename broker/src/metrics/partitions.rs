@@ -26,36 +26,36 @@ type Partitions = [Arc<PartitionHandle>];
 fn per_partition(
     page: &mut Exposition,
     partitions: &Partitions,
-    (name, help): (&'static str, &str),
+    family: &'static str,
     value: impl Fn(&PartitionHandle) -> i64,
 ) {
-    page.family(name, "gauge", help);
+    page.family(family);
     for partition in partitions {
         page.sample(&[("topic", &partition.topic), ("partition", &partition.index)], value(partition));
     }
 }
 
 fn offsets(page: &mut Exposition, partitions: &Partitions) {
-    let current = ("kafka_topic_partition_current_offset", "The high watermark.");
+    let current = "kafka_topic_partition_current_offset";
     per_partition(page, partitions, current, |partition| partition.view().high_watermark().0);
-    let oldest = ("kafka_topic_partition_oldest_offset", "The log start offset.");
+    let oldest = "kafka_topic_partition_oldest_offset";
     per_partition(page, partitions, oldest, |partition| partition.view().log_start_offset().0);
-    let size = ("kafka_log_log_size", "Bytes of the partition's segments.");
+    let size = "kafka_log_log_size";
     per_partition(page, partitions, size, |partition| partition.view().size_bytes() as i64);
-    let end = ("kafka_log_log_logendoffset", "The log end offset, flushed or not.");
+    let end = "kafka_log_log_logendoffset";
     per_partition(page, partitions, end, |partition| partition.view().log_end_offset().0);
 }
 
 fn leadership(page: &mut Exposition, broker: &Broker, partitions: &Partitions) {
     let node = i64::from(broker.node_id());
-    let families: [((&'static str, &str), i64); 7] = [
-        (("kafka_topic_partition_leader", "The leader's node id."), node),
-        (("kafka_topic_partition_leader_is_preferred", "1 if the first replica leads."), 1),
-        (("kafka_topic_partition_replicas", "Replicas."), 1),
-        (("kafka_topic_partition_in_sync_replica", "Replicas in sync."), 1),
-        (("kafka_topic_partition_under_replicated_partition", "1 if a replica is not in sync."), 0),
-        (("kafka_cluster_partition_atminisr", "1 if as few replicas are in sync as allowed."), 1),
-        (("kafka_cluster_partition_underminisr", "1 if fewer replicas are in sync than allowed."), 0),
+    let families: [(&'static str, i64); 7] = [
+        ("kafka_topic_partition_leader", node),
+        ("kafka_topic_partition_leader_is_preferred", 1),
+        ("kafka_topic_partition_replicas", 1),
+        ("kafka_topic_partition_in_sync_replica", 1),
+        ("kafka_topic_partition_under_replicated_partition", 0),
+        ("kafka_cluster_partition_atminisr", 1),
+        ("kafka_cluster_partition_underminisr", 0),
     ];
     for (family, value) in families {
         per_partition(page, partitions, family, |_| value);
@@ -71,13 +71,13 @@ fn traffic(page: &mut Exposition, partitions: &Partitions) {
             *sum += counter;
         }
     }
-    let families: [(&'static str, &str); 3] = [
-        ("kafka_server_brokertopicmetrics_bytesin_total", "Bytes of record batches appended, by topic."),
-        ("kafka_server_brokertopicmetrics_messagesin_total", "Records appended, by topic."),
-        ("kafka_server_brokertopicmetrics_bytesout_total", "Bytes of record batches fetched, by topic."),
+    let families = [
+        "kafka_server_brokertopicmetrics_bytesin_total",
+        "kafka_server_brokertopicmetrics_messagesin_total",
+        "kafka_server_brokertopicmetrics_bytesout_total",
     ];
-    for (position, (name, help)) in families.into_iter().enumerate() {
-        page.family(name, "counter", help);
+    for (position, family) in families.into_iter().enumerate() {
+        page.family(family);
         for (topic, sums) in &topics {
             page.sample(&[("topic", topic)], sums[position]);
         }
@@ -90,30 +90,30 @@ fn cluster(page: &mut Exposition, broker: &Broker, partitions: &Partitions) {
     for partition in partitions {
         *topics.entry(&partition.topic).or_default() += 1;
     }
-    page.family("kafka_topic_partitions", "gauge", "Partitions of the topic.");
+    page.family("kafka_topic_partitions");
     for (topic, count) in &topics {
         page.sample(&[("topic", topic)], count);
     }
-    page.family("kafka_brokers", "gauge", "Brokers in the cluster.");
+    page.family("kafka_brokers");
     page.sample(&[], 1);
-    page.family("kafka_broker_info", "gauge", "Each broker and its address.");
+    page.family("kafka_broker_info");
     for listener in broker.config.listeners.iter().take(1) {
         let address = format!("{}:{}", listener.advertised_host, listener.advertised_port);
         page.sample(&[("id", &broker.node_id()), ("address", &address)], 1);
     }
     let offline = partitions.iter().filter(|partition| !partition.is_healthy()).count();
-    let gauges: [(&'static str, &str, usize); 8] = [
-        ("kafka_server_replicamanager_partitioncount", "Replicas on this broker.", partitions.len()),
-        ("kafka_server_replicamanager_leadercount", "Partitions led by this broker.", partitions.len()),
-        ("kafka_server_replicamanager_underreplicatedpartitions", "Led here, with a replica not in sync.", 0),
-        ("kafka_server_replicamanager_underminisrpartitioncount", "Led here, under the minimum in sync.", 0),
-        ("kafka_server_replicamanager_offlinereplicacount", "Replicas that refuse writes.", offline),
-        ("kafka_controller_kafkacontroller_activecontrollercount", "1 on the active controller.", 1),
-        ("kafka_controller_kafkacontroller_offlinepartitionscount", "Partitions without a leader.", offline),
-        ("kafka_log_logmanager_offlinelogdirectorycount", "Failed data directories.", 0),
+    let gauges: [(&'static str, usize); 8] = [
+        ("kafka_server_replicamanager_partitioncount", partitions.len()),
+        ("kafka_server_replicamanager_leadercount", partitions.len()),
+        ("kafka_server_replicamanager_underreplicatedpartitions", 0),
+        ("kafka_server_replicamanager_underminisrpartitioncount", 0),
+        ("kafka_server_replicamanager_offlinereplicacount", offline),
+        ("kafka_controller_kafkacontroller_activecontrollercount", 1),
+        ("kafka_controller_kafkacontroller_offlinepartitionscount", offline),
+        ("kafka_log_logmanager_offlinelogdirectorycount", 0),
     ];
-    for (name, help, value) in gauges {
-        page.family(name, "gauge", help);
+    for (family, value) in gauges {
+        page.family(family);
         page.sample(&[], value);
     }
 }
