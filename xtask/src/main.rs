@@ -13,6 +13,7 @@ mod crash;
 mod debian;
 mod demo;
 mod e2e;
+mod footprint;
 mod fuzz;
 mod generate;
 mod image;
@@ -47,6 +48,8 @@ enum Command {
     Crash(crash::Args),
     /// Measure the broker beside Apache Kafka
     Bench(bench::Args),
+    /// Measure start to first record, memory at rest and sizes of the broker
+    Footprint(footprint::Args),
     /// Write OCI archives of the broker and the operator
     Image(image::Args),
     /// Check the Helm chart: lint, renders, alert rules and their tests, runbooks
@@ -77,6 +80,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Crash(args) => crash::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Footprint(args) => footprint::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Chart => chart::run(),
         Command::Kube(command) => kube::run(&command),

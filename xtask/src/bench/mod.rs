@@ -5,7 +5,6 @@
 //! the broker process's own, from the kernel. Called by people.
 
 mod contender;
-mod footprint;
 
 use anyhow::Context as _;
 
@@ -26,9 +25,6 @@ pub struct Args {
     /// The compression of the producer: none, gzip, snappy, lz4 or zstd
     #[arg(long, default_value = "none")]
     compression: String,
-    /// Only how small and how quick it is: start, first record, memory at rest
-    #[arg(long)]
-    footprint: bool,
 }
 
 const RECORD_BYTES: u64 = 1024;
@@ -45,9 +41,6 @@ struct Figures {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let cache = Cache::open()?;
-    if args.footprint {
-        return footprint::run(&cache);
-    }
     let contenders = [Contender::logspine(&cache)?, Contender::kafka(&cache)?];
     let mut figures: [Vec<Figures>; 2] = [Vec::new(), Vec::new()];
     for round in 1..=args.rounds {

@@ -180,7 +180,11 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "demo",
         promise: "the demo tells its story in both places, and the README tells the same",
-        commands: &["cargo xtask bench --footprint", "cargo xtask demo --local", "cargo xtask demo"],
+        commands: &[
+            "cargo xtask bench --footprint",
+            "cargo xtask demo --local",
+            "cargo xtask demo --check README.md",
+        ],
         needs: &[Need::LinuxRoot],
         budget: Budget { warm_s: 150, cold_s: 240 },
         shares: &[],
