@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use crate::cache::Cache;
 pub use place::Background;
-pub use prometheus::{free_port, get};
+pub use prometheus::free_port;
 
 #[derive(clap::Args)]
 pub struct Args {
