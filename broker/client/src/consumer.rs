@@ -292,3 +292,6 @@ impl Consumer {
         self.backoff.get_or_insert_with(|| Backoff::new(config)).pause(error).await
     }
 }
+
+#[cfg(test)]
+mod tests;

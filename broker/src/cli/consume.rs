@@ -43,6 +43,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = with_exit_codes(EXAMPLES))]
 pub struct ConsumeCommand {
+    /// Its name
     topic: String,
     #[command(flatten)]
     connect: ConnectArgs,

@@ -63,6 +63,7 @@ enum GroupAction {
 
 #[derive(Debug, Args)]
 struct ResetArgs {
+    /// The group's name
     group: String,
     /// In this topic, or in these partitions of it; may be given several times
     #[arg(long, value_name = "TOPIC[:PARTITION,...]", required_unless_present = "all_topics")]

@@ -37,6 +37,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = with_exit_codes(EXAMPLES))]
 pub struct ProduceCommand {
+    /// Its name
     topic: String,
     #[command(flatten)]
     connect: ConnectArgs,

@@ -65,6 +65,7 @@ enum TopicAction {
     Alter(AlterArgs),
     /// Add partitions; records stay where they are, so keys change partition
     AddPartitions {
+        /// Its name
         topic: String,
         /// How many partitions there shall be in total
         #[arg(long, value_name = "N")]
@@ -83,6 +84,7 @@ enum TopicAction {
 
 #[derive(Debug, Args)]
 struct CreateArgs {
+    /// Its name
     topic: String,
     /// How many partitions; the broker's num.partitions when not given
     #[arg(short, long, value_name = "N")]
@@ -103,6 +105,7 @@ struct CreateArgs {
 
 #[derive(Debug, Args)]
 struct AlterArgs {
+    /// Its name
     topic: String,
     /// Give a config this value; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, required_unless_present = "unset")]

@@ -158,22 +158,21 @@ fn read_partition(
     let topic: Arc<str> = wanted.partition.topic.as_str().into();
     let bytes = answer.records.as_ref().and_then(|records| records.as_bytes()).unwrap_or_default();
     for batch in iter_batches(bytes) {
-        let taken = match batch {
-            // The last batch may be cut off by max bytes; the next fetch brings it whole.
-            Err(BatchError::Truncated { .. })
-                if progress.next > wanted.from || !progress.records.is_empty() =>
-            {
-                break;
-            }
-            Err(error) => Err(error),
-            Ok(batch) => take_batch(&batch, &topic, wanted, check_crcs, &mut progress),
-        };
-        taken.map_err(|error| ClientError::DamagedBatch {
+        let whole = progress.records.len();
+        let taken = batch.and_then(|batch| take_batch(&batch, &topic, wanted, check_crcs, &mut progress));
+        let Err(error) = taken else { continue };
+        progress.records.truncate(whole);
+        // What came before is good. A batch that max bytes cut off comes whole once its partition is the first of
+        // a fetch; a damaged one is the first of the next fetch, which then fails.
+        if progress.next > wanted.from || matches!(error, BatchError::Truncated { .. }) {
+            break;
+        }
+        return Err(ClientError::DamagedBatch {
             topic: wanted.partition.topic.clone(),
             partition: wanted.partition.partition.0,
             offset: progress.next.0,
             reason: error.to_string(),
-        })?;
+        });
     }
     Ok(progress)
 }
