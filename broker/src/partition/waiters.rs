@@ -105,19 +105,19 @@ impl Waiters {
         while let Some((_, size)) = lists.unseen.pop_front_if(|(end, _)| *end <= high_watermark) {
             bytes += size;
         }
-        lists.commits.retain(|waiter| {
-            let waits = waiter.end_offset > high_watermark;
-            if !waits {
-                waiter.waker.wake_by_ref();
-            }
-            waits
-        });
+        let is_passed = |waiter: &mut CommitWaiter| waiter.end_offset <= high_watermark;
+        let mut passed = lists.commits.extract_if(.., is_passed).map(|waiter| waiter.waker);
+        // The usual one waiter costs no allocation.
+        let (first, more) = (passed.next(), passed.collect::<Vec<_>>());
         if bytes > 0 {
             lists.fetches.retain(|waiter| {
                 waiter.arrived(bytes as i64);
                 !waiter.is_due()
             });
         }
+        // Whoever is woken comes for this lock.
+        drop(lists);
+        first.into_iter().chain(more).for_each(Waker::wake);
     }
 
     /// Nothing will come any more (the log failed, was closed, or lost its leadership): all look again.
