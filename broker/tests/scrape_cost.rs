@@ -4,6 +4,8 @@
 //! the figures of the whole broker say the same number. Allocations are shown by a build that counts them
 //! (cargo feature `count-allocations`), and must not grow with the number of partitions.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod support;
 
 use std::collections::BTreeMap;
