@@ -17,7 +17,7 @@ fn every_panel_of_every_dashboard_shows_something() -> anyhow::Result<()> {
     brokers.create_topic(&mut story, "orders", 3)?;
     let (pod, _) = brokers.pod_and_claim()?;
     let broker = kube.forward(NAMESPACE, &pod, 9644, "/metrics")?;
-    let operator_pod = operator_pod(&kube)?;
+    let operator_pod = operator::running_pod(&kube)?;
     let operator = kube.forward(operator::NAMESPACE, &operator_pod, 8080, "/metrics")?;
     let folder = tempfile::tempdir()?;
     let broker_labels = json!({ "namespace": NAMESPACE, "pod": pod, "cluster": "main" });
@@ -65,10 +65,4 @@ fn traffic(kube: &Kubernetes, brokers: &Brokers) -> anyhow::Result<()> {
         format!("kcat -C -b {bootstrap} -t no-such-topic -e -q -X allow.auto.create.topics=false || true");
     kube.in_client(NAMESPACE, &wrong)?;
     Ok(())
-}
-
-fn operator_pod(kube: &Kubernetes) -> anyhow::Result<String> {
-    let pods = kube.list(operator::NAMESPACE, "pods", "")?;
-    let running = pods.iter().find(|pod| pod["status"]["phase"] == "Running").context("no operator runs")?;
-    Ok(running["metadata"]["name"].as_str().unwrap_or_default().to_owned())
 }

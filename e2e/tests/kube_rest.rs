@@ -1,5 +1,5 @@
-//! Promise: a converged cluster is left alone. For five minutes nothing is written for it to the API server, but for
-//! the operator's own Lease; proof is the API server's audit log.
+//! Promise: a converged cluster is left alone, and rests in little memory. For five minutes nothing is written for it
+//! to the API server, but for the operator's own Lease; proof is the API server's audit log.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,8 @@ use logspine_e2e::kube::audit::Write;
 use logspine_e2e::kube::{Brokers, Kubernetes, Story, operator};
 
 const NAMESPACE: &str = "e2e-rest";
+/// What operator and broker may hold in RAM when nothing happens.
+const REST_MAX_BYTES: u64 = 40 << 20;
 
 #[test]
 fn nothing_is_written_at_rest() -> anyhow::Result<()> {
@@ -28,6 +30,17 @@ fn nothing_is_written_at_rest() -> anyhow::Result<()> {
     println!("FIGURE writes at rest in {rest_s} s: {}", writes.len());
     let words: Vec<String> = writes.iter().map(Write::to_string).collect();
     ensure!(words.is_empty(), "written at rest:\n{}", words.join("\n"));
+    let (pod, _) = brokers.pod_and_claim()?;
+    for (who, namespace, pod) in
+        [("operator", operator::NAMESPACE, operator::running_pod(&kube)?), ("broker", NAMESPACE, pod)]
+    {
+        let resident = kube.resident_bytes_of_pod(namespace, &pod)?;
+        println!("FIGURE memory of the {who} at rest: {:.1} MiB", resident as f64 / f64::from(1 << 20));
+        ensure!(
+            resident <= REST_MAX_BYTES,
+            "the {who} holds {resident} bytes at rest, at most {REST_MAX_BYTES}"
+        );
+    }
     story.end();
     Ok(())
 }

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 use crate::kube::Kubernetes;
 
 /// The Helm release and its namespace.
@@ -40,6 +42,13 @@ pub fn install_chart(kube: &Kubernetes, chart: &Path, set: &[&str]) -> anyhow::R
 pub fn uninstall(kube: &Kubernetes) -> anyhow::Result<()> {
     kube.helm(&["uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait"])?;
     Ok(())
+}
+
+/// The operator's running pod.
+pub fn running_pod(kube: &Kubernetes) -> anyhow::Result<String> {
+    let pods = kube.list(NAMESPACE, "pods", "")?;
+    let running = pods.iter().find(|pod| pod["status"]["phase"] == "Running").context("no operator runs")?;
+    Ok(running["metadata"]["name"].as_str().unwrap_or_default().to_owned())
 }
 
 /// The broker's image, as a Cluster names it.

@@ -63,6 +63,16 @@ impl Kubernetes {
         ids.filter(is_in_container).min().with_context(|| format!("no process runs in pod {name}"))
     }
 
+    /// Memory that the process of a pod holds in RAM, as the kernel counts it.
+    pub fn resident_bytes_of_pod(&self, namespace: &str, name: &str) -> anyhow::Result<u64> {
+        let process = self.process_of_pod(namespace, name)?;
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in status")?;
+        let kibibytes: u64 = line.split_whitespace().next().unwrap_or_default().parse()?;
+        Ok(kibibytes * 1024)
+    }
+
     /// Kills the broker's process as the kernel would: without a word.
     pub fn kill_process_of_pod(&self, namespace: &str, name: &str) -> anyhow::Result<()> {
         let process = self.process_of_pod(namespace, name)?;
