@@ -5,6 +5,8 @@
 //! all threads: the committer's and the sync are in the figure. The gates are in `request_cost.gates`. The
 //! judge is first shown a gate just below what was measured.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod support;
 
 use std::collections::BTreeMap;
