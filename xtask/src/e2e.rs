@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use crate::cache::{Cache, checkout};
 use crate::cargo_tools::CargoTool;
 use crate::console::{Step, say};
@@ -32,26 +34,35 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let cache = Cache::open()?;
     let kube = Kube::build(&cache)?;
-    if !args.again {
-        let products = [Product::Broker, Product::Operator, Product::FaultyOperator];
-        let written = products.map(|product| product.write(&cache));
-        let archives: Vec<PathBuf> =
-            written.into_iter().map(|written| Ok(written?.path)).collect::<anyhow::Result<_>>()?;
-        kube.up(1)?;
-        kube.import(&archives)?;
-    }
-    let result = tests(&kube, &cache, args.filter.as_deref());
+    let archives = if args.again { Vec::new() } else { images(&cache)? };
+    let result =
+        start(&kube, args.again, &archives).and_then(|()| tests(&kube, &cache, args.filter.as_deref()));
     if args.keep || args.again {
         say("The cluster is left running; to look around: eval \"$(cargo xtask kube env)\"");
-    } else {
-        kube.down()?;
+        return result;
     }
-    result
+    // Ended even when it did not come up whole; the first error is the one to tell.
+    let ended = kube.down();
+    result.and(ended)
+}
+
+fn images(cache: &Cache) -> anyhow::Result<Vec<PathBuf>> {
+    let products = [Product::Broker, Product::Operator, Product::FaultyOperator];
+    products.into_iter().map(|product| Ok(product.write(cache)?.path)).collect()
+}
+
+fn start(kube: &Kube, again: bool, archives: &[PathBuf]) -> anyhow::Result<()> {
+    if again {
+        return Ok(());
+    }
+    kube.up(1)?;
+    kube.import(archives)
 }
 
 fn tests(kube: &Kube, cache: &Cache, filter: Option<&str>) -> anyhow::Result<()> {
     let nextest = CargoTool::Nextest.fetch(cache)?;
     let filter = filter.map_or_else(String::new, |text| format!(" & (test({text}) | binary({text}))"));
+    let log = cache.path("logs/e2e-tests.log")?;
     let step = Step::start("Tests on Kubernetes", "");
     let mut program = Program::new(nextest)
         .args(["nextest", "run", "--locked", "-p", "logspine-e2e", "--profile", "kube", "-E"])
@@ -60,12 +71,13 @@ fn tests(kube: &Kube, cache: &Cache, filter: Option<&str>) -> anyhow::Result<()>
         .env("CARGO_TARGET_DIR", cache.target())
         // A story's error says what happened; a backtrace would bury it.
         .env("RUST_BACKTRACE", "0")
-        .log(cache.path("logs/e2e-tests.log")?)
+        .log(&log)
         .deadline(Duration::from_secs(3600));
     for (name, value) in environment(kube, cache)? {
         program = program.env(name, value);
     }
-    let output = program.run(Some(&step))?;
+    let output =
+        program.run(Some(&step)).with_context(|| format!("the whole output is in {}", log.display()))?;
     step.finish("");
     // The stories and counts, for the person and for the test table.
     println!("{output}");

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use crate::cache::{Cache, checkout};
+use crate::debian;
 use crate::demo::place::{Background, Place};
 use crate::demo::prometheus::{free_port, get};
 use crate::demo::transcript::Transcript;
@@ -81,35 +82,51 @@ impl Cluster {
 pub fn run(cache: &Cache, cluster: &Cluster, args: &Args) -> anyhow::Result<()> {
     let archives = [Product::Broker.write(cache)?.path, Product::Operator.write(cache)?.path];
     let mut transcript = Transcript::begin();
-    transcript.chapter("Kubernetes");
-    match &cluster.own {
-        Some(kube) => {
-            kube.up(1)?;
-            kube.import(&archives)?;
-        }
-        None if args.images_loaded => {}
-        None => {
-            let context = cluster.kubectl(&["config", "current-context"])?;
-            existing::load(context.trim(), &[&archives[..], &[image::client(cache)?.path]].concat())?;
-        }
-    }
-    transcript.command("kubectl get nodes");
-    transcript.output(&cluster.kubectl(&["get", "nodes"])?);
-    install(cluster, &mut transcript)?;
-    let place = create(cache, cluster, &mut transcript)?;
-    story::tell(&place, cache, &mut transcript)?;
-    transcript.chapter("What the resources say");
-    transcript.command("kubectl get clusters,topics,pods,pvc");
-    transcript.output(&cluster.kubectl(&["get", "clusters,topics,pods,pvc", "-n", DEMO])?);
+    let told = tell(cache, cluster, args, &archives, &mut transcript);
     if args.keep {
+        told?;
         transcript.end("The end. Everything is left running");
         println!("Look around:  eval \"$(cargo xtask kube env)\"; kubectl -n {DEMO} get all");
         println!("Remove it:    cargo xtask demo --down");
     } else {
-        cluster.remove()?;
+        // Removed after a failure too; the first error is the one to tell.
+        let removed = cluster.remove();
+        told.and(removed)?;
         transcript.end("The end. Everything is removed again; --keep would leave it running");
     }
     args.check.as_ref().map_or(Ok(()), |document| transcript.compare(document))
+}
+
+/// From an empty machine, or an existing cluster, to the end of the story.
+fn tell(
+    cache: &Cache,
+    cluster: &Cluster,
+    args: &Args,
+    archives: &[PathBuf],
+    transcript: &mut Transcript,
+) -> anyhow::Result<()> {
+    transcript.chapter("Kubernetes");
+    match &cluster.own {
+        Some(kube) => {
+            kube.up(1)?;
+            kube.import(archives)?;
+        }
+        None if args.images_loaded => {}
+        None => {
+            debian::ensure(&["busybox-static", "kcat"], "The image of the demo's client")?;
+            let context = cluster.kubectl(&["config", "current-context"])?;
+            existing::load(context.trim(), &[archives, &[image::client(cache)?.path]].concat())?;
+        }
+    }
+    transcript.command("kubectl get nodes");
+    transcript.output(&cluster.kubectl(&["get", "nodes"])?);
+    install(cluster, transcript)?;
+    let place = create(cache, cluster, transcript)?;
+    story::tell(&place, cache, transcript)?;
+    transcript.chapter("What the resources say");
+    transcript.command("kubectl get clusters,topics,pods,pvc");
+    transcript.output(&cluster.kubectl(&["get", "clusters,topics,pods,pvc", "-n", DEMO])?);
+    Ok(())
 }
 
 fn install(cluster: &Cluster, transcript: &mut Transcript) -> anyhow::Result<()> {
