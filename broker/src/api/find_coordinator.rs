@@ -2,7 +2,8 @@
 //!
 //! Versions 0 to 3 ask for one key, 4 and above for many (KIP-699). The first question for a group creates
 //! `__consumer_offsets`. Transactions (key type 1) and share groups (2, from version 6) have no coordinator
-//! here yet, which clients are told in Kafka's words for one that is not up. Kafka: `KafkaApis.getCoordinator`.
+//! here yet: the answer is final, so that Java clients say so at once (librdkafka goes on asking). Kafka:
+//! `KafkaApis.getCoordinator`.
 
 use logspine_cluster::metadata::Endpoint;
 use logspine_protocol::error::ErrorCode;
@@ -54,8 +55,8 @@ async fn find(context: &RequestContext, key_type: i8, key: &str) -> Result<Node,
             let endpoint = endpoint.ok_or(ErrorCode::CoordinatorNotAvailable)?;
             Ok(Node { id: leader.0, host: endpoint.host.clone(), port: i32::from(endpoint.port) })
         }
-        TRANSACTION => Err(ErrorCode::CoordinatorNotAvailable),
-        SHARE if context.api_version >= SHARE_VERSION => Err(ErrorCode::CoordinatorNotAvailable),
+        TRANSACTION => Err(ErrorCode::UnsupportedVersion),
+        SHARE if context.api_version >= SHARE_VERSION => Err(ErrorCode::UnsupportedVersion),
         _ => Err(ErrorCode::InvalidRequest),
     }
 }
@@ -99,6 +100,7 @@ fn split(found: Result<Node, ErrorCode>) -> (ErrorCode, Node) {
 fn message(error: ErrorCode) -> &'static str {
     match error {
         ErrorCode::CoordinatorNotAvailable => "The coordinator is not available.",
+        ErrorCode::UnsupportedVersion => "This version coordinates neither transactions nor share groups.",
         ErrorCode::InvalidRequest => "This kind of coordinator does not exist in this version.",
         other => other.name(),
     }
