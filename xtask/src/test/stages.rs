@@ -61,7 +61,7 @@ pub const STAGES: &[Stage] = &[
             "cargo clippy --locked -p xtask -p logspine-e2e --all-targets -- -D warnings",
         ],
         needs: &[],
-        budget: Budget { warm_s: 60, cold_s: 420 },
+        budget: Budget { warm_s: 90, cold_s: 420 },
         shares: &[],
     },
     Stage {
@@ -116,7 +116,7 @@ pub const STAGES: &[Stage] = &[
         promise: "a power cut after any write takes nothing that was synced",
         commands: &["cargo nextest run --locked -p logspine-storage -E binary(power_cut)"],
         needs: &[Need::Cargo(CargoTool::Nextest)],
-        budget: Budget { warm_s: 90, cold_s: 120 },
+        budget: Budget { warm_s: 60, cold_s: 120 },
         shares: &[Share { variable: "LOGSPINE_SEEDS", ci: "1000", full: "100000" }],
     },
     Stage {
@@ -124,7 +124,7 @@ pub const STAGES: &[Stage] = &[
         promise: "every message is byte for byte what Kafka's own classes write and read",
         commands: &["cargo nextest run --locked -p logspine-protocol -E binary(kafka_oracle)"],
         needs: &[Need::Cargo(CargoTool::Nextest), Need::KafkaLibs],
-        budget: Budget { warm_s: 90, cold_s: 120 },
+        budget: Budget { warm_s: 60, cold_s: 120 },
         shares: &[],
     },
     Stage {
