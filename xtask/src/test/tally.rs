@@ -16,6 +16,9 @@ pub struct Tally {
 impl Tally {
     pub fn read(output: &str) -> Tally {
         let mut tally = Tally::default();
+        // nextest shows what each test printed, the single test's own result included: only its summary counts.
+        let is_nextest = output.lines().any(|line| line.trim_start().starts_with("Summary ["));
+        let counts = if is_nextest { "Summary [" } else { "test result:" };
         for line in output.lines() {
             let line = line.trim();
             if let Some(skip) = line.strip_prefix("SKIPPED ") {
@@ -24,7 +27,7 @@ impl Tally {
                 tally.figures.push(figure.to_owned());
             } else if line.starts_with("PASSED ") {
                 tally.passed += 1;
-            } else if line.starts_with("test result:") || line.starts_with("Summary [") {
+            } else if line.starts_with(counts) {
                 tally.passed += number_before(line, "passed");
                 tally.failed += number_before(line, "failed");
             }
