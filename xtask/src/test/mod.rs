@@ -10,9 +10,10 @@ mod stages;
 mod tally;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::cache::{Cache, checkout};
 use crate::console::{self, Step, say};
@@ -56,11 +57,12 @@ pub fn run(args: &Args, rules: Rules) -> anyhow::Result<()> {
         println!("{}", report::listing(&stages, args.full));
         return Ok(());
     }
-    stages::this_program();
     let cache = Cache::open()?;
+    let own_copy = OwnCopy::make(&cache)?;
     say(&format!("Logs and build output: {}", cache.folder("logs")?.display()));
     let started = Instant::now();
-    let rows: Vec<Row> = stages.iter().map(|stage| run_stage(stage, args.full, rules, &cache)).collect();
+    let rows: Vec<Row> =
+        stages.iter().map(|stage| run_stage(stage, args.full, rules, &cache, &own_copy)).collect();
     for row in &rows {
         if let Ending::Failed(reason) = &row.ending {
             say(&format!("\n---- {} failed ----\n{reason}", row.name));
@@ -89,7 +91,7 @@ fn chosen(args: &Args) -> anyhow::Result<Vec<&'static Stage>> {
     Ok(stages::STAGES.iter().filter(wanted).collect())
 }
 
-fn run_stage(stage: &'static Stage, full: bool, rules: Rules, cache: &Cache) -> Row {
+fn run_stage(stage: &'static Stage, full: bool, rules: Rules, cache: &Cache, own_copy: &OwnCopy) -> Row {
     let is_cold = !was_here_before(stage, cache);
     let started = Instant::now();
     let mut row = Row {
@@ -101,7 +103,7 @@ fn run_stage(stage: &'static Stage, full: bool, rules: Rules, cache: &Cache) -> 
     };
     row.ending = match needs::meet(stage.needs, cache) {
         Err(refusal) => refusal.into_ending(),
-        Ok(environment) => match run_commands(stage, full, rules, cache, &environment) {
+        Ok(environment) => match run_commands(stage, full, rules, cache, own_copy, &environment) {
             Ok(ending) => ending,
             Err(error) => Ending::Failed(format!("{error:#}")),
         },
@@ -123,13 +125,15 @@ fn run_commands(
     full: bool,
     rules: Rules,
     cache: &Cache,
+    own_copy: &OwnCopy,
     environment: &BTreeMap<String, String>,
 ) -> anyhow::Result<Ending> {
     let step = Step::start(stage.name, stage.promise);
     let mut tally = Tally::default();
     for (number, command) in stage.commands.iter().enumerate() {
         let log = cache.path(&format!("logs/{}-{}.log", stage.name, number + 1))?;
-        let mut program = program(command, cache).folder(checkout()).log(&log).deadline(stage.deadline());
+        let mut program =
+            program(command, cache, own_copy).folder(checkout()).log(&log).deadline(stage.deadline());
         for (name, value) in environment {
             program = program.env(name, value);
         }
@@ -166,11 +170,11 @@ fn run_commands(
     Ok(ending)
 }
 
-/// `cargo xtask X` in the table means this very program: it must not be rebuilt while it runs.
-fn program(command: &str, cache: &Cache) -> Program {
+/// `cargo xtask X` in the table means this very program.
+fn program(command: &str, cache: &Cache, own_copy: &OwnCopy) -> Program {
     let words: Vec<&str> = command.split_whitespace().collect();
     let program = match words.as_slice() {
-        ["cargo", "xtask", rest @ ..] => Program::new(stages::this_program()).args(rest),
+        ["cargo", "xtask", rest @ ..] => Program::new(&own_copy.0).args(rest),
         ["cargo", rest @ ..] => Program::cargo().args(rest),
         [name, rest @ ..] => Program::new(name).args(rest),
         [] => unreachable!("a test of the table refuses empty commands"),
@@ -179,4 +183,23 @@ fn program(command: &str, cache: &Cache) -> Program {
         .env("CARGO_TARGET_DIR", cache.target())
         .env("CARGO_TERM_COLOR", "never")
         .env("RUST_BACKTRACE", "0")
+}
+
+/// A copy of this program, as long as the tests run. The original is replaced when a stage builds xtask, and by
+/// another checkout that shares the cache: from then on it would test that one.
+struct OwnCopy(PathBuf);
+
+impl OwnCopy {
+    fn make(cache: &Cache) -> anyhow::Result<OwnCopy> {
+        let copy = cache.path(&format!("running/xtask-{}", std::process::id()))?;
+        std::fs::copy(std::env::current_exe()?, &copy).context("cannot copy this program into the cache")?;
+        Ok(OwnCopy(copy))
+    }
+}
+
+impl Drop for OwnCopy {
+    fn drop(&mut self) {
+        // A copy that stays is only a file too many in the cache.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }

@@ -4,8 +4,6 @@
 //! Invariants: a command is a line that a person can type in the checkout; all budgets together stay within 35
 //! minutes warm and 75 cold on two cores, and a stage that overruns its own lowers its share, not its promise.
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::cargo_tools::CargoTool;
@@ -192,12 +190,6 @@ pub const STAGES: &[Stage] = &[
         shares: &[],
     },
 ];
-
-/// The path of this program, read once at the start: Linux changes the answer when the file is replaced.
-pub fn this_program() -> &'static PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| std::env::current_exe().expect("a running program knows its own path"))
-}
 
 #[cfg(test)]
 mod tests {
