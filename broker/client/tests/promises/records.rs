@@ -1,9 +1,9 @@
 //! Promises about records: what is written is read, whole, in order, from wherever one begins.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use logspine_client::{
-    Acks, Client, Codec, ConsumerConfig, OffsetReset, ProducerConfig, ProducerRecord, StartAt,
+    Acks, Client, Codec, ConsumerConfig, OffsetReset, Producer, ProducerConfig, ProducerRecord, StartAt,
     TopicPartition, partition_of_key,
 };
 use logspine_protocol::error::ErrorCode;
@@ -154,6 +154,7 @@ pub async fn a_record_that_is_too_large_is_refused_alone(client: &Client) {
     let topic = logspine_client::Resource::Topic("large".into());
     client.admin().incremental_alter_configs(&topic, &ops, false).await.expect("changed");
     let producer = client.producer(ProducerConfig::default()).expect("valid");
+    let accepted = accepted_before_the_limit_is_in_force(&producer, "large", 5000).await;
     let mut deliveries = Vec::new();
     for bytes in [100, 5000, 100] {
         deliveries.push(producer.send(ProducerRecord::new("large", vec![b'x'; bytes])).await.expect("room"));
@@ -163,7 +164,27 @@ pub async fn a_record_that_is_too_large_is_refused_alone(client: &Client) {
     for delivery in deliveries {
         outcomes.push(delivery.await.map(|metadata| metadata.offset.0).map_err(|error| error.code()));
     }
-    assert_eq!(outcomes, [Ok(0), Err(Some(ErrorCode::MessageTooLarge)), Ok(1)]);
+    assert_eq!(outcomes, [Ok(accepted), Err(Some(ErrorCode::MessageTooLarge)), Ok(accepted + 1)]);
+}
+
+/// Apache Kafka acknowledges a change of configs when its controller has it; the partition follows a moment later.
+/// Sends records of `bytes` until one is refused as too large, and counts those accepted before.
+async fn accepted_before_the_limit_is_in_force(producer: &Producer, topic: &str, bytes: usize) -> i64 {
+    let give_up = Instant::now() + Duration::from_secs(30);
+    let mut accepted = 0;
+    while Instant::now() < give_up {
+        let delivery = producer.send(ProducerRecord::new(topic, vec![b'x'; bytes])).await.expect("room");
+        producer.flush().await.expect("outcome");
+        match delivery.await.map_err(|error| error.code()) {
+            Ok(metadata) => {
+                assert_eq!(metadata.offset.0, accepted, "each accepted record has the next offset")
+            }
+            Err(Some(ErrorCode::MessageTooLarge)) => return accepted,
+            Err(other) => panic!("a record of {bytes} bytes was refused with {other:?}"),
+        }
+        accepted += 1;
+    }
+    panic!("{topic} accepts records of {bytes} bytes 30 s after its limit was lowered");
 }
 
 /// What does not exist is said so, soon, by name.
