@@ -117,6 +117,7 @@ impl Partition {
         let high_watermark = open.high_watermark.max(reader.log_start()).min(reader.log_end());
         let view = Arc::new(PartitionView::new(reader));
         view.publish_high_watermark(high_watermark);
+        view.publish_first_unstable_offset(log.first_unstable_offset());
         let partition = Partition {
             log,
             state: PartitionState::new(open.broker, high_watermark),
@@ -255,11 +256,15 @@ impl Partition {
         self.view.log_end_offset() - self.view.durable_end() >= self.flush_messages.max(1)
     }
 
-    fn carry_out(&self, effects: Vec<logspine_cluster::partition::Effect>) -> Effects {
+    fn carry_out(&mut self, effects: Vec<logspine_cluster::partition::Effect>) -> Effects {
         let effects = Effects::collect(effects);
         if let Some(offset) = effects.high_watermark {
+            // A transaction that begins below the new watermark is published before it, one that ended after it.
+            self.view.publish_first_unstable_offset(self.log.first_unstable_offset());
             self.view.publish_high_watermark(offset);
+            self.log.high_watermark_moved(offset);
         }
+        self.view.publish_first_unstable_offset(self.log.first_unstable_offset());
         effects
     }
 

@@ -33,6 +33,8 @@ pub struct ReadBudget {
 pub struct PartitionView {
     log: Arc<LogReader>,
     high_watermark: AtomicI64,
+    /// `i64::MAX` while no transaction is open.
+    first_unstable_offset: AtomicI64,
     leader_epoch: AtomicI32,
     leads: AtomicBool,
 }
@@ -40,7 +42,13 @@ pub struct PartitionView {
 impl PartitionView {
     pub(crate) fn new(log: Arc<LogReader>) -> PartitionView {
         let high_watermark = AtomicI64::new(log.log_start().0);
-        PartitionView { log, high_watermark, leader_epoch: AtomicI32::new(-1), leads: AtomicBool::new(false) }
+        PartitionView {
+            log,
+            high_watermark,
+            first_unstable_offset: AtomicI64::new(i64::MAX),
+            leader_epoch: AtomicI32::new(-1),
+            leads: AtomicBool::new(false),
+        }
     }
 
     pub fn log_start_offset(&self) -> Offset {
@@ -59,9 +67,12 @@ impl PartitionView {
         Offset(self.high_watermark.load(Ordering::Acquire))
     }
 
-    /// The first offset of an open transaction, or the watermark: no transactions yet, so the watermark.
+    /// The first offset of an open transaction, or the watermark if that is lower or nothing is open.
     pub fn last_stable_offset(&self) -> Offset {
-        self.high_watermark()
+        // The watermark first: an append publishes its transaction before any watermark can pass it.
+        let high_watermark = self.high_watermark();
+        let first_unstable_offset = Offset(self.first_unstable_offset.load(Ordering::Acquire));
+        high_watermark.min(first_unstable_offset.max(self.log_start_offset()))
     }
 
     pub fn leader_epoch(&self) -> LeaderEpoch {
@@ -105,6 +116,10 @@ impl PartitionView {
 
     pub(crate) fn publish_high_watermark(&self, offset: Offset) {
         self.high_watermark.store(offset.0, Ordering::Release);
+    }
+
+    pub(crate) fn publish_first_unstable_offset(&self, offset: Option<Offset>) {
+        self.first_unstable_offset.store(offset.map_or(i64::MAX, |offset| offset.0), Ordering::Release);
     }
 
     pub(crate) fn publish_leadership(&self, leader_epoch: LeaderEpoch, leads: bool) {

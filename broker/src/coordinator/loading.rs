@@ -2,15 +2,17 @@
 //!
 //! Reads up to the log's end as of the moment this broker became its leader: everything that an earlier answer
 //! may have promised lies below it. Reading blocks, so it happens on the blocking pool, a few partitions at a
-//! time. A record that cannot be read means that offsets would be wrong: the shard does not serve then.
+//! time. A record that cannot be read means that offsets would be wrong: the shard does not serve then. Offsets that
+//! a transaction committed count once its marker says so.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use logspine_cluster::group::{DeletedTopic, GroupRecord, Input, RecordError};
 use logspine_cluster::metadata::MetadataImage;
-use logspine_protocol::batch::{BatchError, iter_batches};
-use logspine_protocol::types::Offset;
+use logspine_protocol::batch::{BatchError, ControlRecord, ControlRecordType, RecordSet, iter_batches};
+use logspine_protocol::types::{Offset, ProducerId};
 use logspine_replica::{Isolation, ReadBudget};
 use logspine_storage::ReadError;
 use thiserror::Error;
@@ -110,6 +112,8 @@ fn replay_log(shard: &Shard, end: Offset) -> Result<usize, LoadError> {
     let view = shard.partition().view();
     let mut next = view.log_start_offset();
     let mut count = 0;
+    // Offsets of transactions that have not ended, by producer; what is left at the end does not count (yet).
+    let mut open: BTreeMap<ProducerId, Vec<GroupRecord>> = BTreeMap::new();
     while next < end {
         let budget = ReadBudget { bytes_max: CHUNK_BYTES, at_least_one_batch: true };
         let bytes = view.read(next, Isolation::HighWatermark, budget)?.to_vec()?;
@@ -118,12 +122,20 @@ fn replay_log(shard: &Shard, end: Offset) -> Result<usize, LoadError> {
             let batch = batch.map_err(|reason| LoadError::Batch { offset: next, reason })?;
             batch.verify_crc().map_err(|reason| LoadError::Batch { offset: next, reason })?;
             next = batch.last_offset() + 1;
-            // Control batches end transactions; offsets of open ones are not served yet.
-            if !batch.attributes().is_control() {
-                let offset = batch.base_offset();
-                let records = batch.records().map_err(|reason| LoadError::Batch { offset, reason })?;
-                let records = decode(&records, offset)?;
-                count += records.len();
+            let offset = batch.base_offset();
+            let records = batch.records().map_err(|reason| LoadError::Batch { offset, reason })?;
+            if batch.attributes().is_control() {
+                let ended = open.remove(&batch.producer_id()).unwrap_or_default();
+                if commits(&records) {
+                    shard.replay(&ended);
+                }
+                continue;
+            }
+            let records = decode(&records, offset)?;
+            count += records.len();
+            if batch.is_transactional() {
+                open.entry(batch.producer_id()).or_default().extend(records);
+            } else {
                 shard.replay(&records);
             }
         }
@@ -134,10 +146,13 @@ fn replay_log(shard: &Shard, end: Offset) -> Result<usize, LoadError> {
     Ok(count)
 }
 
-fn decode(
-    records: &logspine_protocol::batch::RecordSet<'_>,
-    batch: Offset,
-) -> Result<Vec<GroupRecord>, LoadError> {
+/// Whether a control batch says that its producer's transaction counts.
+fn commits(records: &RecordSet<'_>) -> bool {
+    let marker = records.iter().next().and_then(Result::ok).and_then(|record| ControlRecord::parse(&record));
+    marker.is_some_and(|marker| marker.kind == ControlRecordType::Commit)
+}
+
+fn decode(records: &RecordSet<'_>, batch: Offset) -> Result<Vec<GroupRecord>, LoadError> {
     let mut decoded = Vec::new();
     for record in records {
         let record = record.map_err(|reason| LoadError::Batch { offset: batch, reason })?;

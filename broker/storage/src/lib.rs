@@ -31,6 +31,7 @@ mod real_disk;
 mod recovery;
 mod segment;
 mod time_index;
+mod txn_index;
 mod walk;
 
 pub use clean_shutdown::CleanShutdown;
@@ -44,3 +45,4 @@ pub use log::{
 pub use meta_properties::MetaProperties;
 pub use reader::{LogReader, LogSlice, TimestampOffset};
 pub use real_disk::RealDisk;
+pub use txn_index::AbortedTxn;

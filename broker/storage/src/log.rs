@@ -9,8 +9,10 @@ mod append;
 mod flush;
 mod retention;
 mod roll;
+mod transactions;
 mod truncate;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ pub use append::AppendInfo;
 pub(crate) use append::marker_of;
 pub use flush::{FlushDone, FlushJob, FlushMark};
 pub use retention::{Retained, Unlink};
+pub use transactions::EndedTxn;
 
 /// What a log is opened with.
 #[derive(Debug, Clone)]
@@ -101,6 +104,8 @@ pub struct Log {
     active: Arc<Segment>,
     active_file: Arc<dyn DiskFile>,
     producers: Producers,
+    /// Transactions whose markers are not below the high watermark yet: first offset, marker's offset.
+    undecided: BTreeMap<Offset, Offset>,
     dirty: Dirty,
     poison: Poison,
     /// Set while a flush runs: the end it may make durable at most, lowered by truncations meanwhile.
@@ -115,7 +120,13 @@ impl Log {
         let dir: Arc<Path> = opened.dir;
         let active = opened.segments.last().expect("recovery leaves at least one segment").clone();
         let active_file = active.file()?;
-        let reader = Arc::new(LogReader::new(dir.clone(), opened.segments, opened.log_start, opened.epochs));
+        let reader = Arc::new(LogReader::new(
+            dir.clone(),
+            opened.segments,
+            opened.log_start,
+            opened.epochs,
+            opened.txn_index,
+        ));
         if let Some(damage) = &opened.recovered.damage {
             // Offsets that were once acknowledged are never given away again.
             let log_end = reader.log_end().max(args.recovery_point);
@@ -134,6 +145,7 @@ impl Log {
             active,
             active_file,
             producers: opened.producers,
+            undecided: BTreeMap::new(),
             dirty: Dirty { dir: opened.dir_dirty, ..Dirty::default() },
             poison: Poison::default(),
             flush_cap: None,
@@ -208,11 +220,6 @@ impl Log {
     /// What is known about idempotent producers.
     pub fn producers(&self) -> &Producers {
         &self.producers
-    }
-
-    /// The start of the oldest open transaction.
-    pub fn first_unstable_offset(&self) -> Option<Offset> {
-        self.producers.first_unstable_offset()
     }
 
     /// Forgets producers that were silent too long.

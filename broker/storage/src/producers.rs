@@ -15,6 +15,7 @@ use logspine_protocol::batch::{BatchHeader, ControlRecord, ControlRecordType};
 use logspine_protocol::types::{Offset, ProducerEpoch, ProducerId};
 
 use crate::error::AppendError;
+use crate::log::EndedTxn;
 
 /// Batches remembered for each producer, Kafka's bound for requests in flight.
 const BATCHES_MAX: usize = 5;
@@ -80,12 +81,21 @@ impl ProducerState {
 
 /// All producers of one log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Producers(BTreeMap<ProducerId, ProducerState>);
+pub struct Producers {
+    by_id: BTreeMap<ProducerId, ProducerState>,
+    /// Open transactions by their first offsets: the oldest is asked for after every append.
+    open_transactions: BTreeMap<Offset, ProducerId>,
+}
 
 impl Producers {
+    /// Every open transaction: where it starts and whose it is, oldest first.
+    pub fn open_transactions(&self) -> impl Iterator<Item = (Offset, ProducerId)> {
+        self.open_transactions.iter().map(|(offset, id)| (*offset, *id))
+    }
+
     /// Every producer by id.
     pub fn iter(&self) -> impl Iterator<Item = (ProducerId, &ProducerState)> {
-        self.0.iter().map(|(id, state)| (*id, state))
+        self.by_id.iter().map(|(id, state)| (*id, state))
     }
 
     /// What a leader must know before it appends: the batch is new (`None`), or was appended before and where.
@@ -94,7 +104,7 @@ impl Producers {
             return Ok(None);
         }
         // Unknown producers may start anywhere: their state can have gone with retention or DeleteRecords.
-        let Some(state) = self.0.get(&header.producer_id()) else { return Ok(None) };
+        let Some(state) = self.by_id.get(&header.producer_id()) else { return Ok(None) };
         let (producer_id, epoch) = (header.producer_id().0, header.producer_epoch());
         if epoch < state.epoch {
             return Err(AppendError::InvalidProducerEpoch {
@@ -129,28 +139,33 @@ impl Producers {
         })
     }
 
-    /// Notes a batch that was appended, with its final offsets; `marker` is the record of a control batch.
-    pub fn apply(&mut self, header: &BatchHeader<'_>, marker: Option<ControlRecord>) {
+    /// Notes a batch that was appended, with its final offsets; `marker` is the record of a control batch. Returns
+    /// the transaction that the marker ended, if there was one.
+    pub fn apply(&mut self, header: &BatchHeader<'_>, marker: Option<ControlRecord>) -> Option<EndedTxn> {
         if !header.has_producer_id() {
-            return;
+            return None;
         }
         let epoch = header.producer_epoch();
-        let state = self.0.entry(header.producer_id()).or_insert_with(|| ProducerState::new(epoch));
+        let state = self.by_id.entry(header.producer_id()).or_insert_with(|| ProducerState::new(epoch));
         if epoch > state.epoch {
             state.batches.clear();
         }
         state.epoch = state.epoch.max(epoch);
         state.last_timestamp = header.max_timestamp();
         if header.is_control() {
-            if let Some(ControlRecord {
-                kind: ControlRecordType::Abort | ControlRecordType::Commit,
-                coordinator_epoch,
-            }) = marker
-            {
-                state.coordinator_epoch = coordinator_epoch;
-                state.current_txn_first_offset = None;
+            let ControlRecord { kind, coordinator_epoch } = marker?;
+            if !matches!(kind, ControlRecordType::Abort | ControlRecordType::Commit) {
+                return None;
             }
-            return;
+            state.coordinator_epoch = coordinator_epoch;
+            let first_offset = state.current_txn_first_offset.take()?;
+            self.open_transactions.remove(&first_offset);
+            return Some(EndedTxn {
+                producer_id: header.producer_id(),
+                first_offset,
+                last_offset: header.last_offset(),
+                is_aborted: kind == ControlRecordType::Abort,
+            });
         }
         if state.batches.len() == BATCHES_MAX {
             state.batches.pop_front();
@@ -164,12 +179,14 @@ impl Producers {
         });
         if header.is_transactional() && state.current_txn_first_offset.is_none() {
             state.current_txn_first_offset = Some(header.base_offset());
+            self.open_transactions.insert(header.base_offset(), header.producer_id());
         }
+        None
     }
 
     /// Forgets producers that were silent for `producer.id.expiration.ms` and have no open transaction.
     pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
-        self.0.retain(|_, state| {
+        self.by_id.retain(|_, state| {
             state.current_txn_first_offset.is_some()
                 || now_ms.saturating_sub(state.last_timestamp) < expiration_ms
         });
@@ -177,7 +194,7 @@ impl Producers {
 
     /// The start of the oldest open transaction: read_committed stops there.
     pub fn first_unstable_offset(&self) -> Option<Offset> {
-        self.0.values().filter_map(|state| state.current_txn_first_offset).min()
+        self.open_transactions.keys().next().copied()
     }
 }
 

@@ -20,6 +20,7 @@ use crate::epochs::{EpochEnd, Epochs};
 use crate::error::{Damage, ReadError};
 use crate::names;
 use crate::segment::{Segment, SliceError, Sliced};
+use crate::txn_index::{AbortedTxn, TxnIndex};
 
 /// Sealed segments whose file stays open after a read.
 const OPEN_SEALED_MAX: usize = 8;
@@ -34,6 +35,7 @@ pub struct LogReader {
     log_end: AtomicI64,
     durable_end: AtomicI64,
     pub(crate) epochs: RwLock<Epochs>,
+    pub(crate) txn_index: TxnIndex,
     damage: OnceLock<Damage>,
     open_sealed: Mutex<VecDeque<Arc<Segment>>>,
 }
@@ -92,6 +94,7 @@ impl LogReader {
         segments: Vec<Arc<Segment>>,
         log_start: Offset,
         epochs: Epochs,
+        txn_index: TxnIndex,
     ) -> LogReader {
         let log_end = segments.last().map_or(log_start, |active| active.end_offset());
         LogReader {
@@ -101,6 +104,7 @@ impl LogReader {
             log_end: AtomicI64::new(log_end.0),
             durable_end: AtomicI64::new(log_end.0),
             epochs: RwLock::new(epochs),
+            txn_index,
             damage: OnceLock::new(),
             open_sealed: Mutex::new(VecDeque::new()),
         }
@@ -223,6 +227,30 @@ impl LogReader {
             }
         }
         Ok(LogSlice::empty(from))
+    }
+
+    /// The aborted transactions that have records in a slice which lies below `limit`, so that a read_committed
+    /// reader leaves those out. Costs nothing in a log that has none.
+    pub fn aborted_transactions(
+        &self,
+        slice: &LogSlice,
+        limit: Offset,
+    ) -> Result<Vec<AbortedTxn>, ReadError> {
+        if slice.is_empty() || self.txn_index.is_empty() {
+            return Ok(Vec::new());
+        }
+        let segments = self.segments.load();
+        let after = segments.partition_point(|segment| segment.base_offset <= slice.first_offset);
+        let first_segment = segments[after.saturating_sub(1)].base_offset;
+        // The batch behind the slice says where it ends, be it in the next segment.
+        let mut next_offset = [0; 8];
+        let next = match read_exact_at(&*slice.file, &mut next_offset, slice.position + u64::from(slice.len))
+        {
+            Ok(()) => Offset(i64::from_be_bytes(next_offset)),
+            Err(_) => segments.get(after).map_or(limit, |next| next.base_offset),
+        };
+        let upper = if next > slice.first_offset { next.min(limit) } else { limit };
+        Ok(self.txn_index.aborted(first_segment, slice.first_offset, upper)?)
     }
 
     /// Bytes that no longer parse are a damage, here and now, even if recovery did not look at them.

@@ -21,6 +21,7 @@ use crate::error::{StorageError, io_at};
 use crate::log::{OpenLog, Recovered, Unlink};
 use crate::producers::{Producers, SnapshotError};
 use crate::segment::{Segment, SliceError};
+use crate::txn_index::{AbortedTxn, TxnIndex};
 use crate::walk::Look;
 use crate::{checkpoint, log, names, partition_metadata};
 
@@ -31,6 +32,7 @@ pub(crate) struct Opened {
     pub log_start: Offset,
     pub epochs: Epochs,
     pub producers: Producers,
+    pub txn_index: TxnIndex,
     pub unlinks: Vec<Unlink>,
     /// A name was added that is not synced yet.
     pub dir_dirty: bool,
@@ -88,11 +90,13 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
         disk::replace_file(disk, &path, epochs.format().as_bytes()).map_err(io_at("write", &path))?;
     }
     remove_snapshots_after(disk, &dir, scanned_from.unwrap_or(log_end).min(log_end))?;
-    let producers = load_producers(disk, &dir, &segments, log_end)?;
+    let replayed = load_producers(disk, &dir, &segments, log_end)?;
+    let txn_index = open_txn_index(args, &dir, &found.names, &segments, scanned_from, &replayed)?;
+    let producers = replayed.producers;
     if let Some(active) = segments.last() {
         active.set_active(true);
     }
-    Ok(Opened { dir, segments, log_start, epochs, producers, unlinks, dir_dirty, recovered })
+    Ok(Opened { dir, segments, log_start, epochs, producers, txn_index, unlinks, dir_dirty, recovered })
 }
 
 /// A directory without metadata and without data is a new partition. Checkpoints that know its name speak of an
@@ -234,14 +238,46 @@ fn snapshots(disk: &dyn Disk, dir: &Path) -> Result<Vec<(Offset, PathBuf)>, Stor
     Ok(entries.iter().filter_map(|entry| snapshot(&entry.name)).collect())
 }
 
+/// The indexes of aborted transactions: believed below what was scanned, as far as they read back at all.
+fn open_txn_index(
+    args: &OpenLog,
+    dir: &Arc<Path>,
+    file_names: &[String],
+    segments: &[Arc<Segment>],
+    scanned_from: Option<Offset>,
+    replayed: &Replayed,
+) -> Result<TxnIndex, StorageError> {
+    let (txn_index, is_sound) = TxnIndex::open(&args.disk, dir, file_names)?;
+    let bases: Vec<Offset> = segments.iter().map(|segment| segment.base_offset).collect();
+    if !is_sound {
+        tracing::warn!(dir = %dir.display(), "rebuilding the index of aborted transactions from the log");
+        let mut from_the_start = Replayed::default();
+        for segment in segments {
+            replay(segment, Offset(0), &mut from_the_start)?;
+        }
+        txn_index.rebuild(&bases, Offset(0), &from_the_start.aborted)?;
+    } else if let Some(from) = scanned_from {
+        txn_index.rebuild(&bases, from, &replayed.aborted)?;
+    }
+    Ok(txn_index)
+}
+
+/// What a replay of batches adds up to.
+#[derive(Default)]
+pub(crate) struct Replayed {
+    pub producers: Producers,
+    /// Transactions that were aborted in the batches replayed.
+    pub aborted: Vec<AbortedTxn>,
+}
+
 /// Producer state as of `log_end`: the newest usable snapshot, and the batches behind it.
 pub(crate) fn load_producers(
     disk: &dyn Disk,
     dir: &Path,
     segments: &[Arc<Segment>],
     log_end: Offset,
-) -> Result<Producers, StorageError> {
-    let mut producers = Producers::default();
+) -> Result<Replayed, StorageError> {
+    let mut replayed = Replayed::default();
     let mut from = segments.first().map_or(Offset(0), |segment| segment.base_offset);
     for (offset, path) in snapshots(disk, dir)?.into_iter().rev() {
         if offset > log_end || offset < from {
@@ -250,7 +286,7 @@ pub(crate) fn load_producers(
         let content = disk::read_file(disk, &path).map_err(io_at("read", &path))?.unwrap_or_default();
         match Producers::decode(&content) {
             Ok(known) => {
-                (producers, from) = (known, offset);
+                (replayed.producers, from) = (known, offset);
                 break;
             }
             Err(SnapshotError::Version(version)) => {
@@ -267,13 +303,13 @@ pub(crate) fn load_producers(
         }
     }
     for segment in segments.iter().filter(|segment| segment.end_offset() > from) {
-        replay(segment, from, &mut producers)?;
+        replay(segment, from, &mut replayed)?;
     }
-    Ok(producers)
+    Ok(replayed)
 }
 
 /// Applies the batches of a segment from an offset on.
-fn replay(segment: &Segment, from: Offset, producers: &mut Producers) -> Result<(), StorageError> {
+fn replay(segment: &Segment, from: Offset, replayed: &mut Replayed) -> Result<(), StorageError> {
     let start = match segment.look(|state| state.locate(from.max(segment.base_offset))) {
         crate::segment::Located::Exact(spot) => u64::from(spot.position),
         crate::segment::Located::From(position) => position,
@@ -297,7 +333,10 @@ fn replay(segment: &Segment, from: Offset, producers: &mut Producers) -> Result<
                 Err(error) => failed = Some(error),
             }
         }
-        producers.apply(&found.header, marker);
+        let ended = replayed.producers.apply(&found.header, marker);
+        if let Some(ended) = ended.filter(|ended| ended.is_aborted) {
+            replayed.aborted.push(ended.aborted(replayed.producers.first_unstable_offset()));
+        }
     });
     segment.close_if_sealed();
     if let Some(error) = failed {

@@ -1,7 +1,7 @@
 //! Kafka's own `DumpLogSegments` reads every file that a log writes and finds nothing to complain about.
 //!
-//! Logs with all codecs, rolls, producers, a transaction and its marker, after a clean close and after a recovery.
-//! Contents are compared record by record. Needs `java` and `LOGSPINE_KAFKA_LIBS`, a folder with the jars of Kafka
+//! Logs with all codecs, rolls, producers, a committed and an aborted transaction, after a clean close and after a
+//! recovery. Contents are compared record by record. Needs `java` and `LOGSPINE_KAFKA_LIBS`, a folder with the jars of Kafka
 //! 4.3.1.
 #![allow(clippy::unwrap_used)] // In a test a panic is the report.
 
@@ -147,6 +147,13 @@ fn write(data_dir: &Path) -> Written {
     let mut marker = BatchBuilder::new(Codec::None).producer(id.0, id.1, -1).transactional().control();
     marker.append(NOW_MS, Some(&key), Some(&value), &[]);
     log.append_as_leader(&marker.build(), LeaderEpoch(2), NOW_MS).unwrap();
+    let mut builder = BatchBuilder::new(Codec::None).producer(id.0, id.1, 1).transactional();
+    builder.append(NOW_MS, None, Some(b"given up"), &[]);
+    append(&mut log, &mut records, builder, &[NOW_MS], &["given up".to_owned()], 2);
+    let (key, value) = ControlRecord { kind: ControlRecordType::Abort, coordinator_epoch: 3 }.encode();
+    let mut marker = BatchBuilder::new(Codec::None).producer(id.0, id.1, -1).transactional().control();
+    marker.append(NOW_MS, Some(&key), Some(&value), &[]);
+    log.append_as_leader(&marker.build(), LeaderEpoch(2), NOW_MS).unwrap();
     assert!(log.reader().segment_count() > 4);
     Written { dir: args.dir.clone(), records, log, args }
 }
@@ -171,11 +178,20 @@ fn check(libs: &Path, written: &Written) {
     let text = dump(libs, &written.dir, &["log"]);
     assert_eq!(records(&text), written.records);
     let batches = text.lines().filter(|line| line.starts_with("baseOffset: ")).count();
-    assert_eq!(batches, 122);
+    assert_eq!(batches, 124);
     for codec in Codec::ALL {
         assert!(text.contains(&format!("compresscodec: {} ", codec.name())), "no batch with {codec:?}");
     }
     assert!(text.contains("endTxnMarker: COMMIT coordinatorEpoch: 3"), "no marker");
+    assert!(text.contains("endTxnMarker: ABORT coordinatorEpoch: 3"), "no abort marker");
+    let aborted = dump(libs, &written.dir, &["txnindex"]);
+    let first = written.records.last().unwrap().offset;
+    let entry = format!(
+        "version: 0 producerId: 5000 firstOffset: {first} lastOffset: {} lastStableOffset: {}",
+        first + 1,
+        first + 2
+    );
+    assert!(aborted.lines().any(|line| line == entry), "{entry}\n{aborted}");
     let indexes = dump(libs, &written.dir, &["index"]);
     assert!(indexes.lines().filter(|line| line.starts_with("offset: ")).count() > 20, "{indexes}");
     let times = dump(libs, &written.dir, &["timeindex"]);

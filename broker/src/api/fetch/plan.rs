@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use logspine_protocol::error::ErrorCode;
 use logspine_protocol::messages::fetch::{
-    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse,
+    PartitionData,
 };
 use logspine_protocol::types::TopicId;
 use logspine_protocol::wire::{Records, Str};
-use logspine_storage::LogSlice;
+use logspine_storage::{AbortedTxn, LogSlice};
 
 use super::read::{PartitionRead, Target};
 use super::sessions::FetchSessionCache;
@@ -152,6 +153,14 @@ fn topic_response(topic: &TopicKey) -> FetchableTopicResponse<'_> {
     }
 }
 
+fn aborted(read: &PartitionRead) -> Vec<AbortedTransaction> {
+    let answer = |txn: &AbortedTxn| AbortedTransaction {
+        producer_id: txn.producer_id.0,
+        first_offset: txn.first_offset.0,
+    };
+    read.aborted.iter().map(answer).collect()
+}
+
 fn partition_data(
     partition_index: i32,
     read: &mut PartitionRead,
@@ -175,7 +184,7 @@ fn partition_data(
         diverging_epoch: read
             .diverging
             .map_or_else(EpochEndOffset::default, |(epoch, end_offset)| EpochEndOffset { epoch, end_offset }),
-        aborted_transactions: is_read_committed.then(Vec::new),
+        aborted_transactions: is_read_committed.then(|| aborted(read)),
         records: Some(records),
         ..PartitionData::default()
     }

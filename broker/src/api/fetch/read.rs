@@ -10,8 +10,8 @@ use logspine_protocol::api_key::ApiKey;
 use logspine_protocol::error::ErrorCode;
 use logspine_protocol::messages::fetch::FetchRequest;
 use logspine_protocol::types::{LeaderEpoch, Offset};
-use logspine_replica::{Isolation, ReadBudget};
-use logspine_storage::LogSlice;
+use logspine_replica::{Isolation, PartitionView, ReadBudget};
+use logspine_storage::{AbortedTxn, LogSlice, ReadError};
 
 use super::plan::{TopicKey, Wanted};
 use crate::api::{RequestContext, partition_errors};
@@ -25,6 +25,8 @@ pub struct PartitionRead {
     pub log_start_offset: i64,
     pub last_stable_offset: i64,
     pub slice: Option<LogSlice>,
+    /// Transactions whose records a read_committed reader leaves out of the slice.
+    pub aborted: Vec<AbortedTxn>,
     /// The client's log differs from ours from here on: epoch and end offset (KIP-595).
     pub diverging: Option<(i32, i64)>,
 }
@@ -37,6 +39,7 @@ impl PartitionRead {
             log_start_offset: -1,
             last_stable_offset: -1,
             slice: None,
+            aborted: Vec::new(),
             diverging: None,
         }
     }
@@ -175,8 +178,11 @@ impl Reads {
             bytes_max: left.min(i64::from(wanted.bytes_max.max(0))) as u32,
             at_least_one_batch: bytes_before == 0,
         };
-        match view.read(Offset(wanted.fetch_offset), self.isolation, budget) {
-            Ok(slice) => read.slice = (slice.len > 0).then_some(slice),
+        match self.slice(view, Offset(wanted.fetch_offset), budget) {
+            Ok((slice, aborted)) => {
+                read.slice = (slice.len > 0).then_some(slice);
+                read.aborted = aborted;
+            }
             Err(error) => {
                 let code = partition_errors::of_read(&error);
                 if code == ErrorCode::KafkaStorageError {
@@ -186,6 +192,25 @@ impl Reads {
             }
         }
         read
+    }
+}
+
+impl Reads {
+    /// Whole batches, and for read_committed the transactions in them that were aborted.
+    fn slice(
+        &self,
+        view: &PartitionView,
+        from: Offset,
+        budget: ReadBudget,
+    ) -> Result<(LogSlice, Vec<AbortedTxn>), ReadError> {
+        let limit = view.limit(self.isolation);
+        let slice = view.log().read(from, limit, budget.bytes_max, budget.at_least_one_batch)?;
+        let aborted = if self.is_read_committed() {
+            view.log().aborted_transactions(&slice, limit)?
+        } else {
+            Vec::new()
+        };
+        Ok((slice, aborted))
     }
 }
 

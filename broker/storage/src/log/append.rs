@@ -206,7 +206,7 @@ impl Log {
     fn note(&mut self, header: &BatchHeader<'_>, marker: Option<ControlRecord>) {
         let interval = self.config.index_interval_bytes;
         self.active.change(|state| state.push(header, interval));
-        self.producers.apply(header, marker);
+        self.note_producer(header, marker);
         if self.reader.epochs.write().assign(header.partition_leader_epoch(), header.base_offset()) {
             self.dirty.epochs = true;
         }

@@ -118,7 +118,10 @@ impl Log {
         self.dirty.epochs |= self.reader.epochs.write().truncate_from_end(log_end);
         self.reader.forget_open();
         recovery::remove_snapshots_after(&*self.disk, &self.dir, log_end)?;
-        self.producers = recovery::load_producers(&*self.disk, &self.dir, &self.reader.segments(), log_end)?;
+        self.reader.txn_index.truncate(log_end)?;
+        self.undecided.retain(|_, marker| *marker < log_end);
+        self.producers =
+            recovery::load_producers(&*self.disk, &self.dir, &self.reader.segments(), log_end)?.producers;
         Ok(())
     }
 }

@@ -25,9 +25,9 @@ pub(crate) enum SnapshotError {
 impl Producers {
     /// The file's bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut body = Vec::with_capacity(4 + self.0.len() * 46);
-        body.extend_from_slice(&(self.0.len() as i32).to_be_bytes());
-        for (id, state) in &self.0 {
+        let mut body = Vec::with_capacity(4 + self.by_id.len() * 46);
+        body.extend_from_slice(&(self.by_id.len() as i32).to_be_bytes());
+        for (id, state) in &self.by_id {
             let last = state.batches.back();
             body.extend_from_slice(&id.0.to_be_bytes());
             body.extend_from_slice(&state.epoch.0.to_be_bytes());
@@ -62,7 +62,10 @@ impl Producers {
         let mut producers = Producers::default();
         for _ in 0..count {
             let (id, state) = input.producer()?;
-            producers.0.insert(id, state);
+            if let Some(first_offset) = state.current_txn_first_offset {
+                producers.open_transactions.insert(first_offset, id);
+            }
+            producers.by_id.insert(id, state);
         }
         if input.0.is_empty() { Ok(producers) } else { Err(SnapshotError::Corrupt) }
     }

@@ -20,6 +20,7 @@ fn nothing_new(high_watermark: i64) -> PartitionRead {
         log_start_offset: 0,
         last_stable_offset: high_watermark,
         slice: None,
+        aborted: Vec::new(),
         diverging: None,
     }
 }
