@@ -56,7 +56,7 @@ pub const STAGES: &[Stage] = &[
             "cargo clippy --locked --keep-going -p logspine-protocol -p logspine-client -p logspine-storage -p logspine-cluster \
              -p logspine-replica -p logspine --all-targets -- -D warnings",
             "cargo clippy --locked -p logspine-operator --all-targets -- -D warnings",
-            "cargo clippy --locked -p xtask -p logspine-e2e --all-targets -- -D warnings",
+            "cargo clippy --locked -p xtask -p logspine-bench -p logspine-e2e --all-targets -- -D warnings",
         ],
         needs: &[],
         budget: Budget { warm_s: 90, cold_s: 420 },
@@ -94,7 +94,7 @@ pub const STAGES: &[Stage] = &[
              -p logspine-cluster -p logspine-replica -E !binary(power_cut)&!binary(kafka_oracle)",
             "cargo build --locked -p logspine",
             "cargo nextest run --locked -p logspine-operator",
-            "cargo nextest run --locked -p xtask -p logspine-e2e --lib --bins",
+            "cargo nextest run --locked -p xtask -p logspine-bench -p logspine-e2e --lib --bins",
         ],
         needs: &[Need::Cargo(CargoTool::Nextest), Need::KafkaLibs, Need::ChartTools, Need::BrokerPath],
         budget: Budget { warm_s: 150, cold_s: 410 },

@@ -45,6 +45,7 @@ const CRATES: &[Crate] = &[
         folder: "e2e",
         may_use: &["logspine-protocol", "logspine-client", "logspine-operator"],
     },
+    Crate { package: "logspine-bench", folder: "bench", may_use: &["logspine-protocol"] },
     Crate { package: "xtask", folder: "xtask", may_use: &[] },
 ];
 
