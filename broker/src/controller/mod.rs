@@ -92,7 +92,7 @@ pub fn start(start: Start) -> Result<(MetadataHandle, ControllerThread), StartEr
     }
     strays::check_metadata_is_there(log.image(), partitions.log_dir())?;
     let broker_epoch = register(&mut log, &config, &identity)?;
-    strays::set_aside(log.image(), partitions.log_dir())?;
+    strays::set_aside(log.image(), &partitions)?;
     let publisher = publisher::Publisher::new(broker, &config, partitions);
     publisher.note_recovery_point(log.raft().recovery_point());
     publisher.publish_first(log.image(), &lifecycle);

@@ -2,7 +2,7 @@
 //!
 //! They come from a crash between a topic's deletion in the metadata and on disk, or from a directory that was
 //! copied. They are renamed to `*-stray` and kept: data is deleted by an order, never by a guess. Directories that a
-//! deletion did rename (`*-delete`) are freed here. Kafka: `LogManager.isStrayKraftReplica`.
+//! deletion did rename (`*-delete`) are freed later. Kafka: `LogManager.isStrayKraftReplica`.
 
 use std::path::PathBuf;
 
@@ -13,6 +13,7 @@ use logspine_storage::{LogDir, StorageError};
 use tracing::{info, warn};
 
 use super::{StartError, is_new};
+use crate::partition::Registry;
 
 /// File systems end a name here.
 const NAME_BYTES_MAX: usize = 255;
@@ -30,10 +31,11 @@ pub fn check_metadata_is_there(image: &MetadataImage, log_dir: &LogDir) -> Resul
 }
 
 /// Renames what no topic claims, and frees what a deletion left behind.
-pub fn set_aside(image: &MetadataImage, log_dir: &LogDir) -> Result<(), StorageError> {
+pub fn set_aside(image: &MetadataImage, partitions: &Registry) -> Result<(), StorageError> {
+    let log_dir = partitions.log_dir();
     for path in log_dir.contents()?.deleted {
-        log_dir.remove_partition_dir(&path)?;
-        info!(path = %path.display(), "freed a deleted partition");
+        info!(path = %path.display(), "a deleted partition's bytes are freed");
+        partitions.free_later(path);
     }
     for dir in of_topics(log_dir)?.iter().filter(|dir| !is_claimed(image, dir)) {
         let kept = rename(log_dir, dir).map_err(|source| StorageError::Io {

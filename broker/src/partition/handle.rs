@@ -252,7 +252,8 @@ impl PartitionHandle {
         partition
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Partition) -> T) -> Result<T, PartitionError> {
+    /// Acts on the replica under its lock: briefly, and without waiting for anything.
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Partition) -> T) -> Result<T, PartitionError> {
         self.partition.lock().as_mut().map(act).ok_or(PartitionError::Closed)
     }
 

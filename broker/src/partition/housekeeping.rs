@@ -1,8 +1,9 @@
-//! What a data directory needs now and then: retention, and the checkpoint files.
+//! What a data directory needs now and then: retention, the checkpoint files, and the freeing of deleted bytes.
 //!
 //! One thread with one deadline per duty. Retention every log.retention.check.interval.ms; recovery points and
 //! log starts every log.flush.offset.checkpoint.interval.ms; high watermarks every
-//! replica.high.watermark.checkpoint.interval.ms, and only if one moved. Errors are logged and tried again.
+//! replica.high.watermark.checkpoint.interval.ms, and only if one moved; then also what may be freed is collected, and
+//! goes piece by piece in between (`reclaim.rs`). Errors are logged and tried again.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,6 +13,7 @@ use logspine_storage::checkpoint::Offsets;
 use parking_lot::{Condvar, Mutex};
 use tracing::{error, info};
 
+use super::reclaim::Reclaim;
 use super::registry::Registry;
 use crate::config::LogDirConfig;
 
@@ -59,6 +61,7 @@ struct Worker {
     checkpoints: Duty,
     high_watermarks: Duty,
     written: Offsets,
+    reclaim: Reclaim,
 }
 
 impl Housekeeping {
@@ -70,6 +73,7 @@ impl Housekeeping {
             checkpoints: Duty::every(config.flush_offset_checkpoint_interval_ms, now),
             high_watermarks: Duty::every(config.high_watermark_checkpoint_interval_ms, now),
             written: Offsets::default(),
+            reclaim: Reclaim::default(),
         };
         let stop = Arc::<Stop>::default();
         let told = Arc::clone(&stop);
@@ -105,7 +109,8 @@ impl Stop {
 
 impl Worker {
     fn next_due(&self) -> Instant {
-        self.retention.due.min(self.checkpoints.due).min(self.high_watermarks.due)
+        let due = self.retention.due.min(self.checkpoints.due).min(self.high_watermarks.due);
+        self.reclaim.due().map_or(due, |reclaim| reclaim.min(due))
     }
 
     fn work(&mut self, now: Instant) {
@@ -119,8 +124,9 @@ impl Worker {
         }
         if self.high_watermarks.take(now) {
             self.checkpoint_high_watermarks();
-            self.free();
+            self.reclaim.collect(self.registry.take_unlinks(now_ms()), now);
         }
+        self.reclaim.work(now);
     }
 
     fn enforce_retention(&self) {
@@ -137,17 +143,6 @@ impl Worker {
                 }
             }
         }
-    }
-
-    /// Unlinks what retention and deletion renamed and whose delay is over.
-    fn free(&self) {
-        let now_ms = now_ms();
-        for unlink in self.registry.all().iter().flat_map(|partition| partition.take_unlinks(now_ms)) {
-            if let Err(error) = unlink.run() {
-                error!("a deleted segment's bytes stay: {error}");
-            }
-        }
-        self.registry.remove_doomed();
     }
 
     /// An idle broker writes nothing.

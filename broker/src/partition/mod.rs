@@ -9,6 +9,7 @@ mod committer;
 mod handle;
 mod housekeeping;
 mod log_config;
+mod reclaim;
 mod registry;
 mod waiters;
 

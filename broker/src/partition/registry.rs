@@ -12,7 +12,7 @@ use logspine_cluster::metadata::configs::TopicConfig;
 use logspine_protocol::types::{BrokerId, Offset, PartitionIndex, TopicId};
 use logspine_replica::{LeaderWord, OpenPartition, Partition};
 use logspine_storage::checkpoint::Offsets;
-use logspine_storage::{LogDir, StorageError};
+use logspine_storage::{LogDir, StorageError, Unlink};
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
 
@@ -63,7 +63,7 @@ pub struct Registry {
     broker: BrokerId,
     producer_id_expiration_ms: i64,
     /// Directories of deleted partitions whose bytes are still there.
-    doomed: Mutex<Vec<PathBuf>>,
+    doomed: Mutex<Vec<Unlink>>,
     /// Recovery points of logs in this directory that are no replicas of topics: the metadata log.
     other_recovery_points: Mutex<Offsets>,
 }
@@ -218,21 +218,25 @@ impl Registry {
             match partition.delete() {
                 Ok(deleted) => {
                     info!(topic = %handle.topic, partition = handle.index, "deleted");
-                    self.doomed.lock().push(deleted.dir);
+                    self.doomed.lock().push(deleted.unlink);
                 }
                 Err(error) => error!(topic = %handle.topic, partition = handle.index, "not deleted: {error}"),
             }
         }
     }
 
-    /// Frees the bytes of deleted partitions. Slow for large files; called by the housekeeping thread.
-    pub(super) fn remove_doomed(&self) {
-        let doomed = std::mem::take(&mut *self.doomed.lock());
-        for dir in doomed {
-            if let Err(error) = self.log_dir.remove_partition_dir(&dir) {
-                error!(dir = %dir.display(), "a deleted partition's bytes stay for now: {error}");
-            }
+    /// Whatever may be freed now: segments that left their logs, directories of deleted partitions.
+    pub(super) fn take_unlinks(&self, now_ms: i64) -> Vec<Unlink> {
+        let mut unlinks = std::mem::take(&mut *self.doomed.lock());
+        for partition in self.all() {
+            unlinks.extend(partition.take_unlinks(now_ms));
         }
+        unlinks
+    }
+
+    /// A directory that a deletion of an earlier process renamed.
+    pub fn free_later(&self, dir: PathBuf) {
+        self.doomed.lock().push(Unlink::dir(self.log_dir.disk(), dir));
     }
 
     /// Closes every replica; the contents of the checkpoint files if all of them closed cleanly.

@@ -42,7 +42,7 @@ pub struct PartitionDir {
 pub struct Contents {
     /// Partitions, in the order of their names.
     pub partitions: Vec<PartitionDir>,
-    /// Directories of deleted partitions whose bytes are still there; to be passed to `remove_partition_dir`.
+    /// Directories of deleted partitions whose bytes are still there; to be freed by `Unlink::dir`.
     pub deleted: Vec<PathBuf>,
 }
 
@@ -123,16 +123,6 @@ impl LogDir {
             }
         }
         Ok(contents)
-    }
-
-    /// Removes a directory of a deleted partition with its files; slow for large files, so not under a lock.
-    pub fn remove_partition_dir(&self, path: &Path) -> Result<(), StorageError> {
-        for entry in self.disk.list(path).map_err(io_at("list", path))? {
-            let file = path.join(&entry.name);
-            self.disk.remove_file(&file).map_err(io_at("remove", &file))?;
-        }
-        self.disk.remove_dir(path).map_err(io_at("remove", path))?;
-        self.disk.sync_dir(&self.path).map_err(io_at("sync", &self.path))
     }
 
     /// Below these offsets everything is on stable storage.

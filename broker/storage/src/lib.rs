@@ -18,6 +18,7 @@ pub mod names;
 pub mod planted;
 pub mod producers;
 pub mod reader;
+pub mod reclaim;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim_disk;
 
@@ -39,10 +40,9 @@ pub use config::LogConfig;
 pub use directory::LogDir;
 pub use disk::{Disk, DiskFile};
 pub use error::{AppendError, Damage, Poisoned, ReadError, StorageError};
-pub use log::{
-    AppendInfo, DeletedLog, FlushDone, FlushJob, FlushMark, Log, OpenLog, Recovered, Retained, Unlink,
-};
+pub use log::{AppendInfo, DeletedLog, FlushDone, FlushJob, FlushMark, Log, OpenLog, Recovered, Retained};
 pub use meta_properties::MetaProperties;
 pub use reader::{LogReader, LogSlice, TimestampOffset};
 pub use real_disk::RealDisk;
+pub use reclaim::{Reclaimed, Unlink};
 pub use txn_index::AbortedTxn;

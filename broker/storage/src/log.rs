@@ -24,13 +24,14 @@ use crate::error::{Damage, Poisoned, StorageError, io_at};
 use crate::poison::Poison;
 use crate::producers::Producers;
 use crate::reader::LogReader;
+use crate::reclaim::Unlink;
 use crate::segment::{Segment, SliceError};
 use crate::{checkpoint, names, recovery};
 
 pub use append::AppendInfo;
 pub(crate) use append::marker_of;
 pub use flush::{FlushDone, FlushJob, FlushMark};
-pub use retention::{Retained, Unlink};
+pub use retention::Retained;
 pub use transactions::EndedTxn;
 
 /// What a log is opened with.
@@ -72,10 +73,12 @@ pub struct Recovered {
 }
 
 /// A log that was taken out of service for good.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct DeletedLog {
-    /// The renamed directory; `LogDir::remove_partition_dir` frees its bytes.
+    /// The renamed directory.
     pub dir: PathBuf,
+    /// Frees its bytes.
+    pub unlink: Unlink,
 }
 
 /// What became dirty since the last flush began.
@@ -257,7 +260,10 @@ impl Log {
         let dir = data_dir.join(name);
         self.disk.rename(&self.dir, &dir).map_err(io_at("rename", &self.dir))?;
         self.disk.sync_dir(data_dir).map_err(io_at("sync", data_dir))?;
-        Ok(DeletedLog { dir })
+        let readers = self.reader.segments();
+        let readers = readers.iter().filter_map(|segment| segment.retire());
+        let unlink = Unlink::dir(&self.disk, dir.clone()).held_by(readers);
+        Ok(DeletedLog { dir, unlink })
     }
 
     /// Poisoned and damaged logs are not written.

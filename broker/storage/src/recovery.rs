@@ -18,8 +18,9 @@ use logspine_protocol::types::Offset;
 use crate::disk::{self, Disk, read_exact_at};
 use crate::epochs::Epochs;
 use crate::error::{StorageError, io_at};
-use crate::log::{OpenLog, Recovered, Unlink};
+use crate::log::{OpenLog, Recovered};
 use crate::producers::{Producers, SnapshotError};
+use crate::reclaim::Unlink;
 use crate::segment::{Segment, SliceError};
 use crate::txn_index::{AbortedTxn, TxnIndex};
 use crate::walk::Look;
@@ -134,7 +135,7 @@ fn begin_at(
             let mut name = path.clone().into_os_string();
             name.push(names::DELETED);
             if args.disk.rename(&path, Path::new(&name)).is_ok() {
-                unlinks.push(Unlink::new(&args.disk, PathBuf::from(name), args.now_ms));
+                unlinks.push(Unlink::file(&args.disk, PathBuf::from(name), args.now_ms));
             }
         }
     }
@@ -168,7 +169,7 @@ impl Found {
             let path = dir.join(&entry.name);
             let leftover = match names::parse_segment_file(&entry.name) {
                 Some((_, suffix)) if suffix.ends_with(names::DELETED) => {
-                    unlinks.push(Unlink::new(&args.disk, path.clone(), args.now_ms));
+                    unlinks.push(Unlink::file(&args.disk, path.clone(), args.now_ms));
                     false
                 }
                 Some((_, suffix)) if suffix.ends_with(".swap") => {

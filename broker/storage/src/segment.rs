@@ -10,8 +10,8 @@ mod slice;
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use logspine_protocol::batch::BatchHeader;
 use logspine_protocol::types::Offset;
@@ -38,8 +38,18 @@ pub(crate) struct Segment {
     disk: Arc<dyn Disk>,
     dir: Arc<Path>,
     active: AtomicBool,
-    handle: Mutex<Option<Arc<dyn DiskFile>>>,
+    handle: Mutex<Handle>,
     state: RwLock<State>,
+}
+
+/// The descriptor of the `.log` file.
+#[derive(Debug, Default)]
+struct Handle {
+    file: Option<Arc<dyn DiskFile>>,
+    /// Slices that were made earlier may hold it still, so that no second one is opened beside.
+    lent: Option<Weak<dyn DiskFile>>,
+    /// The segment left the log: what bears its names now is not its own.
+    is_retired: bool,
 }
 
 /// What changes as a segment grows.
@@ -141,7 +151,7 @@ impl Segment {
             disk: disk.clone(),
             dir: dir.clone(),
             active: AtomicBool::new(false),
-            handle: Mutex::new(None),
+            handle: Mutex::default(),
             state: RwLock::new(state),
         }
     }
@@ -154,24 +164,38 @@ impl Segment {
     /// The `.log` file, opened if it is not.
     pub fn file(&self) -> Result<Arc<dyn DiskFile>, StorageError> {
         let mut handle = self.handle.lock();
-        if let Some(file) = &*handle {
+        if let Some(file) = &handle.file {
             return Ok(file.clone());
         }
         let path = self.path(names::LOG);
-        let file = self.disk.open(&path, Access::Write).map_err(io_at("open", &path))?;
-        *handle = Some(file.clone());
+        let file = match handle.lent.as_ref().and_then(Weak::upgrade) {
+            Some(file) => file,
+            None if handle.is_retired => return Err(io_at("open", &path)(io::ErrorKind::NotFound.into())),
+            None => self.disk.open(&path, Access::Write).map_err(io_at("open", &path))?,
+        };
+        handle.lent = Some(Arc::downgrade(&file));
+        handle.file = (!handle.is_retired).then(|| file.clone());
         Ok(file)
+    }
+
+    /// The segment leaves the log and its names go to others, or to nobody: it opens nothing any more. Returns the
+    /// descriptor that readers may still hold. Whoever meets a retired segment finds a newer list of segments.
+    pub fn retire(&self) -> Option<Weak<dyn DiskFile>> {
+        let mut handle = self.handle.lock();
+        handle.is_retired = true;
+        handle.lent.take_if(|lent| lent.strong_count() == 0);
+        handle.lent.clone()
     }
 
     /// Whether the `.log` file is open.
     pub fn is_open(&self) -> bool {
-        self.handle.lock().is_some()
+        self.handle.lock().file.is_some()
     }
 
     /// Gives the descriptor back, unless the segment is being appended to. Slices keep theirs.
     pub fn close_if_sealed(&self) {
         if !self.active.load(Ordering::Relaxed) {
-            *self.handle.lock() = None;
+            self.handle.lock().file = None;
         }
     }
 
@@ -237,6 +261,11 @@ impl Segment {
     }
 
     pub(super) fn open_index(&self, suffix: &str) -> io::Result<Arc<dyn DiskFile>> {
+        // Under the lock: from `retire` on the name may be that of another segment's index.
+        let handle = self.handle.lock();
+        if handle.is_retired {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         self.disk.open(&self.path(suffix), Access::Read)
     }
 

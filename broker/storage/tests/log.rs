@@ -481,7 +481,7 @@ fn a_deleted_log_frees_its_name_at_once() {
     let data = logspine_storage::LogDir::open(disk.clone(), Path::new(DATA_DIR)).unwrap();
     assert_eq!(data.contents().unwrap().deleted, std::slice::from_ref(&deleted.dir));
     assert_eq!(data.contents().unwrap().partitions.len(), 1);
-    data.remove_partition_dir(&deleted.dir).unwrap();
+    deleted.unlink.run().unwrap();
     assert!(data.contents().unwrap().deleted.is_empty());
 }
 

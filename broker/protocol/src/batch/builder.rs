@@ -134,7 +134,7 @@ impl BatchBuilder {
     }
 }
 
-fn put_bytes(output: &mut Vec<u8>, bytes: Option<&[u8]>) {
+pub(super) fn put_bytes(output: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes {
         None => write_varlong(output, -1),
         Some(bytes) => {

@@ -43,7 +43,7 @@ impl Attributes {
     pub(super) const TIMESTAMP_TYPE: i16 = 1 << 3;
     pub(super) const TRANSACTIONAL: i16 = 1 << 4;
     pub(super) const CONTROL: i16 = 1 << 5;
-    const DELETE_HORIZON: i16 = 1 << 6;
+    pub(super) const DELETE_HORIZON: i16 = 1 << 6;
 
     /// Bits 0 to 2, the codec's id.
     pub fn codec_id(self) -> u8 {
@@ -195,6 +195,11 @@ impl<'a> BatchHeader<'a> {
     /// -1 when the producer is not idempotent.
     pub fn producer_epoch(&self) -> ProducerEpoch {
         ProducerEpoch(i16::from_be_bytes(self.field(PRODUCER_EPOCH)))
+    }
+
+    /// After this time, in milliseconds since the epoch, the batch's tombstones and markers may go (KIP-534).
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        self.attributes().has_delete_horizon().then(|| self.base_timestamp())
     }
 
     /// The sequence of the first record; -1 when the producer is not idempotent.

@@ -87,7 +87,12 @@ pub struct Header<'s> {
     pub value: Option<&'s [u8]>,
 }
 
-impl Headers<'_> {
+impl<'s> Headers<'s> {
+    /// How many there are, and their bytes as they stand in the record.
+    pub(super) fn encoded(&self) -> (i32, &'s [u8]) {
+        (self.count, self.rest)
+    }
+
     /// How many there are.
     pub fn count(&self) -> i32 {
         self.count

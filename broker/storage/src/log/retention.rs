@@ -1,20 +1,21 @@
 //! What leaves a log at its start: whole segments by age, by size, and below the log start.
 //!
 //! Nothing above the high watermark goes. The log start is published before the segments leave the list; files
-//! are renamed to `.deleted` at once, oldest first, and unlinked after `file.delete.delay.ms` outside of any lock
-//! (an unlink of 1 GiB takes a quarter of a second). Compacted-only logs lose nothing here. Kafka:
+//! are renamed to `.deleted` at once, oldest first, and freed after `file.delete.delay.ms` outside of any lock
+//! (`reclaim.rs`). Logs that are only compacted lose nothing here but what lies below the log start. Kafka:
 //! `UnifiedLog.deleteOldSegments`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use logspine_protocol::types::Offset;
 
 use super::Log;
-use crate::disk::Disk;
+use crate::disk::Access;
 use crate::error::{StorageError, io_at};
 use crate::names;
+use crate::reclaim::Unlink;
 use crate::segment::Segment;
 
 /// What a retention run did.
@@ -24,28 +25,6 @@ pub struct Retained {
     pub deleted_segments: usize,
     /// Their bytes.
     pub deleted_bytes: u64,
-}
-
-/// A file that waits for its unlink.
-#[derive(Debug, Clone)]
-pub struct Unlink {
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
-    due_ms: i64,
-}
-
-impl Unlink {
-    pub(crate) fn new(disk: &Arc<dyn Disk>, path: PathBuf, due_ms: i64) -> Unlink {
-        Unlink { disk: disk.clone(), path, due_ms }
-    }
-
-    /// Frees the bytes. Slow for large files, so not under a lock; a file that is gone already is fine.
-    pub fn run(self) -> Result<(), StorageError> {
-        match self.disk.remove_file(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result.map_err(io_at("remove", &self.path)),
-        }
-    }
 }
 
 impl Log {
@@ -128,24 +107,45 @@ impl Log {
 
     /// Moves a segment's files out of the way; the `.log` first, so that a crash leaves no index without reason.
     pub(super) fn rename_deleted(&mut self, segment: &Segment, due_ms: i64) -> Result<(), StorageError> {
-        self.dirty.dir = true;
+        let readers = segment.retire();
         for suffix in [names::LOG, names::INDEX, names::TIME_INDEX, names::TXN_INDEX, names::SNAPSHOT] {
-            let path = segment.path(suffix);
-            let mut name = path.clone().into_os_string();
-            name.push(names::DELETED);
-            let deleted = PathBuf::from(name);
-            match self.disk.rename(&path, &deleted) {
-                Ok(()) => self.unlinks.push(Unlink::new(&self.disk, deleted, due_ms)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(io_at("rename", &path)(error)),
+            if let Some(unlink) = self.move_aside(segment.path(suffix), due_ms)? {
+                let readers = readers.clone().filter(|_| suffix == names::LOG);
+                self.unlinks.push(unlink.held_by(readers));
             }
         }
         Ok(())
     }
 
-    /// The files whose delay is over; run them without holding the log.
+    /// Renames one file to `.deleted`; `None` if there is none.
+    fn move_aside(&mut self, path: PathBuf, due_ms: i64) -> Result<Option<Unlink>, StorageError> {
+        self.dirty.dir = true;
+        let deleted = self.free_deleted_name(&path);
+        match self.disk.rename(&path, &deleted) {
+            Ok(()) => Ok(Some(Unlink::file(&self.disk, deleted, due_ms))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_at("rename", &path)(error)),
+        }
+    }
+
+    /// A name that no file on its way out has: to rename over one would free it here and now. As many are tried as
+    /// there are such files.
+    fn free_deleted_name(&self, path: &Path) -> PathBuf {
+        let named = |number: u64| {
+            let mut name = path.as_os_str().to_owned();
+            if number > 0 {
+                name.push(format!(".{number}"));
+            }
+            name.push(names::DELETED);
+            PathBuf::from(name)
+        };
+        let is_free = |name: &PathBuf| self.disk.open(name, Access::Read).is_err();
+        (0..).map(named).find(is_free).expect("a directory holds a finite number of files")
+    }
+
+    /// The files whose delay is over; freed without holding the log.
     pub fn take_unlinks(&mut self, now_ms: i64) -> Vec<Unlink> {
-        let (due, later) = self.unlinks.drain(..).partition(|unlink| unlink.due_ms <= now_ms);
+        let (due, later) = self.unlinks.drain(..).partition(|unlink| unlink.is_due(now_ms));
         self.unlinks = later;
         due
     }
