@@ -13,6 +13,7 @@ use logspine_e2e::checker::check;
 use logspine_e2e::checker::planted::prove_the_checker;
 use logspine_e2e::foreign;
 use logspine_e2e::load::Load;
+use logspine_e2e::random::{SplitMix, seed_of_the_clock};
 
 const WRITERS: u32 = 3;
 const RECORDS_PER_SECOND: u32 = 6000;
@@ -33,7 +34,7 @@ fn twenty_kills_under_load_lose_duplicate_and_reorder_nothing() -> anyhow::Resul
     let load = Load::start(&broker.bootstrap(), "crash", WRITERS, RECORDS_PER_SECOND, dir.path())?;
     let started = Instant::now();
     for _ in 0..kills {
-        std::thread::sleep(Duration::from_millis(150 + random.next() % 700)); // The load runs; the moment is random.
+        std::thread::sleep(Duration::from_millis(150 + random.below(700))); // The load runs; the moment is random.
         broker.kill()?;
         broker.spawn()?;
     }
@@ -63,22 +64,5 @@ where
     match std::env::var(name) {
         Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
         Err(_) => Ok(default),
-    }
-}
-
-fn seed_of_the_clock() -> u64 {
-    std::time::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()))
-}
-
-/// SplitMix64: the moments of the kills replay from one number.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
