@@ -54,6 +54,8 @@ pub struct History {
     pub acked: Vec<Placed>,
     /// A read of every partition from the beginning to the end, in the order of delivery.
     pub read: Vec<Placed>,
+    /// What a consumer was given while all this went on.
+    pub seen: Vec<Placed>,
 }
 
 /// One broken promise, with the facts that show it.
@@ -63,6 +65,8 @@ pub enum Anomaly {
     Lost(Placed),
     /// Acknowledged at one offset, found at another.
     Moved { acked: Placed, found_at: i64 },
+    /// A consumer was given this; now its offset holds something else, or nothing.
+    Reused { seen: Placed, now: Option<Value> },
     /// Twice in the log.
     Duplicated { value: Value, offsets: (i64, i64) },
     /// A later number of the same writer stands before an earlier one.
@@ -106,7 +110,20 @@ pub fn check(history: &History) -> Vec<Anomaly> {
             Some(_) => {}
         }
     }
+    check_seen(&mut anomalies, history);
     anomalies
+}
+
+/// What a consumer saw once stays where it was.
+fn check_seen(anomalies: &mut Vec<Anomaly>, history: &History) {
+    let now: BTreeMap<(i32, i64), Value> =
+        history.read.iter().map(|read| ((read.partition, read.offset), read.value)).collect();
+    for &seen in &history.seen {
+        let now = now.get(&(seen.partition, seen.offset)).copied();
+        if now != Some(seen.value) {
+            anomalies.push(Anomaly::Reused { seen, now });
+        }
+    }
 }
 
 fn check_offsets(anomalies: &mut Vec<Anomaly>, last: &mut BTreeMap<i32, i64>, read: Placed) {

@@ -2,8 +2,8 @@
 //!
 //! A tool that is missing skips the test by name and reason; under `CI=true` that is a failure.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, ensure};
 
@@ -90,6 +90,56 @@ pub fn read_all(bootstrap: &str, topic: &str) -> anyhow::Result<Vec<Placed>> {
         .context("cannot run kcat")?;
     ensure!(output.status.success(), "kcat: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout)?.lines().map(parse_line).collect()
+}
+
+/// kcat that reads a topic along, through every failure, into a file.
+pub struct Tail {
+    client: Child,
+    output: PathBuf,
+}
+
+impl Tail {
+    pub fn start(bootstrap: &str, topic: &str, output: &Path) -> anyhow::Result<Tail> {
+        let client = Command::new("kcat")
+            .args([
+                "-C",
+                "-b",
+                bootstrap,
+                "-t",
+                topic,
+                "-o",
+                "beginning",
+                "-q",
+                "-E",
+                "-u",
+                "-f",
+                "%p %o %s\n",
+            ])
+            .args(["-X", "reconnect.backoff.max.ms=100", "-X", "log_level=0"])
+            .stdout(std::fs::File::create(output)?)
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot run kcat")?;
+        Ok(Tail { client, output: output.to_path_buf() })
+    }
+
+    /// Everything that it was given, in the order of delivery.
+    pub fn stop(mut self) -> anyhow::Result<Vec<Placed>> {
+        ensure!(self.client.try_wait()?.is_none(), "the consumer that reads along gave up");
+        self.client.kill()?;
+        self.client.wait()?;
+        let text = std::fs::read_to_string(&self.output)?;
+        // The last line may be cut off by the end.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(parse_line).collect()
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let _ = self.client.kill();
+        let _ = self.client.wait();
+    }
 }
 
 fn parse_line(line: &str) -> anyhow::Result<Placed> {

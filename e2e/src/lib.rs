@@ -2,8 +2,10 @@
 
 pub mod broker;
 pub mod checker;
+pub mod crash;
 pub mod faultfs;
 pub mod foreign;
+pub mod keeper;
 pub mod kube;
 pub mod load;
 pub mod random;

@@ -80,7 +80,7 @@ fn history(text: &str) -> anyhow::Result<History> {
             _ => bail!("the client gave up a record at default settings: {line}"),
         }
     }
-    Ok(History { sent, acked, read: Vec::new() })
+    Ok(History { sent, acked, ..History::default() })
 }
 
 #[cfg(test)]

@@ -12,11 +12,14 @@ pub enum Fault {
     AckedRecordCut,
     /// A retried batch was appended again (producer state forgotten at restart).
     RetryAppendedAgain,
+    /// A record that a consumer saw was taken back, and its offset given to another.
+    OffsetReused,
     /// Two neighbouring records of one writer changed places (pipelined appends overtook each other).
     NeighboursSwapped,
 }
 
-pub const FAULTS: [Fault; 3] = [Fault::AckedRecordCut, Fault::RetryAppendedAgain, Fault::NeighboursSwapped];
+pub const FAULTS: [Fault; 4] =
+    [Fault::AckedRecordCut, Fault::RetryAppendedAgain, Fault::OffsetReused, Fault::NeighboursSwapped];
 
 /// The spoiled copy, or a sentence if the history is too small to be spoiled that way.
 pub fn plant(history: &History, fault: Fault) -> Result<History, String> {
@@ -31,6 +34,11 @@ pub fn plant(history: &History, fault: Fault) -> Result<History, String> {
             let mut again = *read.last().ok_or("nothing was read")?;
             again.offset += 1;
             read.push(again);
+        }
+        Fault::OffsetReused => {
+            let mut seen = *read.last().ok_or("nothing was read")?;
+            seen.value.number += 1;
+            spoiled.seen.push(seen);
         }
         Fault::NeighboursSwapped => {
             let same = |a: &super::Placed, b: &super::Placed| {
@@ -53,6 +61,7 @@ pub fn prove_the_checker(history: &History) -> Result<(), String> {
         let seen = anomalies.iter().any(|anomaly| match fault {
             Fault::AckedRecordCut => matches!(anomaly, Anomaly::Lost(_)),
             Fault::RetryAppendedAgain => matches!(anomaly, Anomaly::Duplicated { .. }),
+            Fault::OffsetReused => matches!(anomaly, Anomaly::Reused { .. }),
             Fault::NeighboursSwapped => matches!(anomaly, Anomaly::Reordered { .. }),
         });
         if !seen {

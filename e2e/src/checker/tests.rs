@@ -17,6 +17,7 @@ fn sound() -> History {
         sent: [(1, 3), (2, 2)].into(),
         acked: vec![at(0, 0, 1, 0), at(0, 1, 1, 1), at(1, 0, 2, 0), at(1, 1, 2, 1)],
         read: vec![at(0, 0, 1, 0), at(0, 1, 1, 1), at(0, 2, 1, 2), at(1, 0, 2, 0), at(1, 1, 2, 1)],
+        seen: vec![at(0, 0, 1, 0)],
     }
 }
 
@@ -35,6 +36,14 @@ fn an_acknowledged_record_at_another_offset_has_moved() {
     let mut history = sound();
     history.acked[1].offset = 2;
     assert_eq!(check(&history), vec![Anomaly::Moved { acked: at(0, 2, 1, 1), found_at: 1 }]);
+}
+
+#[test]
+fn what_a_consumer_saw_must_stay_where_it_was() {
+    let mut history = sound();
+    let seen = at(0, 0, 1, 7);
+    history.seen = vec![seen];
+    assert_eq!(check(&history), vec![Anomaly::Reused { seen, now: Some(value(1, 0)) }]);
 }
 
 #[test]
