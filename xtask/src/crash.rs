@@ -1,7 +1,11 @@
-//! `cargo xtask crash`: `kill -9` under load, as often and from whatever seed one likes.
+//! `cargo xtask crash`: kills and power cuts under load, as many as one likes, written down when they are done.
 //!
-//! The same test that the table of tests runs with twenty kills; here it is a campaign. The seed is printed and
-//! replays the run. Called by people.
+//! The same tests that CI runs with twenty kills and ten cuts, in batches that each begin on an empty directory. What
+//! is done is kept after every batch: the same command goes on where it was ended. A campaign that ends, well or
+//! not, becomes a line of `docs/reliability/ledger.md`. Called by people.
+
+mod campaign;
+mod ledger;
 
 use crate::cache::{Cache, checkout};
 use crate::cargo_tools::CargoTool;
@@ -9,36 +13,47 @@ use crate::console::Step;
 use crate::process::Program;
 use crate::{debian, python};
 
+use campaign::{Campaign, KILLS, Kind, POWER_CUTS};
+
 #[derive(clap::Args)]
 pub struct Args {
     /// How often the broker is killed
-    #[arg(long, default_value_t = 200)]
-    kills: u32,
-    /// Replays the moments of the kills of an earlier run
+    #[arg(long)]
+    kills: Option<u32>,
+    /// How often the power goes; needs root and FUSE
+    #[arg(long)]
+    cuts: Option<u32>,
+    /// The seed of the first batch, to replay an earlier campaign
     #[arg(long)]
     seed: Option<u64>,
 }
 
+/// Without a number, that many kills.
+const KILLS_DEFAULT: u32 = 200;
+
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let cache = Cache::open()?;
-    debian::ensure(&["kcat"], "The crash test")?;
+    debian::ensure(&["kcat"], "The crash tests")?;
     let build = Step::start("Building the broker", "some minutes the first time");
     let cargo = || Program::cargo().folder(checkout()).env("CARGO_TARGET_DIR", cache.target());
     cargo().args(["build", "--locked", "--package", "logspine"]).run(Some(&build))?;
     build.finish("");
-    let step = Step::start(&format!("{} kills", args.kills), "");
-    let mut test = Program::new(CargoTool::Nextest.fetch(&cache)?)
-        .args(["nextest", "run", "--locked", "-p", "logspine-e2e", "-E", "binary(crash_kill)"])
-        .folder(checkout())
-        .env("CARGO_TARGET_DIR", cache.target())
-        .env("LOGSPINE_BIN", cache.target().join("debug/logspine"))
-        .env(python::VARIABLE, python::with_clients(&cache)?)
-        .env("LOGSPINE_KILLS", args.kills.to_string());
-    if let Some(seed) = args.seed {
-        test = test.env("LOGSPINE_SEED", seed.to_string());
+    // A copy: a campaign outlives the next build.
+    let broker = cache.path("crash/logspine")?;
+    std::fs::copy(cache.target().join("debug/logspine"), &broker)?;
+    let kills = args.kills.or(args.cuts.is_none().then_some(KILLS_DEFAULT));
+    let wanted: [(&Kind, Option<u32>); 2] = [(&KILLS, kills), (&POWER_CUTS, args.cuts)];
+    for (kind, wanted) in wanted {
+        let Some(wanted) = wanted else { continue };
+        let test = Program::new(CargoTool::Nextest.fetch(&cache)?)
+            .args(["nextest", "run", "--locked", "-p", "logspine-e2e", "-E"])
+            .arg(format!("binary({})", kind.test))
+            .folder(checkout())
+            .env("CARGO_TARGET_DIR", cache.target())
+            .env("LOGSPINE_BIN", &broker)
+            .env("CI", "true") // A campaign that cannot run is a failure, not a skip.
+            .env(python::VARIABLE, python::with_clients(&cache)?);
+        Campaign::resume(&cache, kind, wanted, args.seed)?.run(&test)?;
     }
-    let output = test.run(Some(&step))?;
-    step.finish("nothing lost, nothing twice, nothing out of order");
-    println!("{output}");
     Ok(())
 }

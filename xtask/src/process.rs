@@ -20,6 +20,7 @@ use crate::console::Step;
 const TAIL_LINES: usize = 40;
 
 /// A program to run, with its arguments, folder, environment, log file and deadline.
+#[derive(Clone)]
 pub struct Program {
     program: OsString,
     arguments: Vec<OsString>,
