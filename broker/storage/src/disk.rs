@@ -78,6 +78,14 @@ pub trait DiskFile: Debug + Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// The descriptor for sendfile, if there is a real file behind.
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+    /// Whether a read of this range would not wait for the disk. A disk without a page cache never waits.
+    fn is_resident(&self, _position: u64, _len: u64) -> bool {
+        true
+    }
+    /// Drops a range from the page cache; a hint.
+    fn evict(&self, _position: u64, _len: u64) {}
+    /// From here on reads bring in what they ask for and nothing behind it; a hint.
+    fn read_only_what_is_asked(&self) {}
 }
 
 /// Fills `buffer` or fails with `UnexpectedEof`.

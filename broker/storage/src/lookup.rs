@@ -84,9 +84,10 @@ fn find(
         Located::PastEnd => return Ok(None),
     };
     let file = segment.file().map_err(SliceError::Storage)?;
+    let file = segment.watched(&*file);
     let path = segment.path(names::LOG);
     let io = |error| SliceError::Storage(io_at("read", &path)(error));
-    let mut walk = Walk::new(&*file, Look::Headers, position, segment.size_bytes());
+    let mut walk = Walk::new(&file, Look::Headers, position, segment.size_bytes());
     loop {
         let (position, len) = match walk.next() {
             Ok(None) => return Ok(None),
@@ -100,9 +101,10 @@ fn find(
             Err(WalkError::Io(error)) => return Err(io(error)),
         };
         let mut bytes = vec![0; len];
-        read_exact_at(&*file, &mut bytes, position).map_err(io)?;
+        read_exact_at(&file, &mut bytes, position).map_err(io)?;
         let bad = |reason| SliceError::Bad { position, reason };
         let (batch, _) = BatchView::parse(&bytes).map_err(bad)?;
+        batch.verify_crc().map_err(bad)?;
         for record in &batch.records().map_err(bad)? {
             let record = record.map_err(bad)?;
             if record.offset >= log_start && matches(&record) {

@@ -17,10 +17,11 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::disk::{DiskFile, read_exact_at};
 use crate::epochs::{EpochEnd, Epochs};
-use crate::error::{Damage, ReadError};
+use crate::error::{Damage, ReadError, StorageError};
 use crate::names;
-use crate::segment::{Segment, SliceError, Sliced};
+use crate::segment::{Patience, Segment, SliceError, Sliced, Wanted};
 use crate::txn_index::{AbortedTxn, TxnIndex};
+use crate::verify::Rot;
 
 /// Sealed segments whose file stays open after a read.
 const OPEN_SEALED_MAX: usize = 8;
@@ -37,6 +38,7 @@ pub struct LogReader {
     pub(crate) epochs: RwLock<Epochs>,
     pub(crate) txn_index: TxnIndex,
     damage: OnceLock<Damage>,
+    pub(crate) rot: Rot,
     open_sealed: Mutex<VecDeque<Arc<Segment>>>,
 }
 
@@ -65,7 +67,7 @@ pub struct TimestampOffset {
 }
 
 impl LogSlice {
-    fn empty(from: Offset) -> LogSlice {
+    pub(crate) fn empty(from: Offset) -> LogSlice {
         LogSlice { file: Arc::new(EmptyFile), position: 0, len: 0, first_offset: from }
     }
 
@@ -78,6 +80,11 @@ impl LogSlice {
     pub fn read_into(&self, buffer: &mut [u8]) -> io::Result<()> {
         assert_eq!(buffer.len(), self.len as usize, "the buffer is as long as the slice");
         read_exact_at(&*self.file, buffer, self.position)
+    }
+
+    /// Whether sending it would not wait for the disk.
+    pub fn is_resident(&self) -> bool {
+        self.file.is_resident(self.position, u64::from(self.len))
     }
 
     /// The slice's bytes.
@@ -106,6 +113,7 @@ impl LogReader {
             epochs: RwLock::new(epochs),
             txn_index,
             damage: OnceLock::new(),
+            rot: Rot::default(),
             open_sealed: Mutex::new(VecDeque::new()),
         }
     }
@@ -170,7 +178,7 @@ impl LogReader {
     ///
     /// At most `max_bytes`, but with `min_one` at least one batch if there is one. Empty only if there is no batch
     /// below the limit, or if the first does not fit and `min_one` is not set. The next read from the offset after
-    /// the slice continues without a gap, whatever the budget.
+    /// the slice continues without a gap, whatever the budget. Waits for the disk, and verifies what it must.
     pub fn read(
         &self,
         from: Offset,
@@ -178,55 +186,98 @@ impl LogReader {
         max_bytes: u32,
         min_one: bool,
     ) -> Result<LogSlice, ReadError> {
+        match self.try_read(from, limit, max_bytes, min_one)? {
+            Some(slice) => Ok(slice),
+            None => Ok(self.read_verified(from, limit, max_bytes, min_one, 0)?.slice),
+        }
+    }
+
+    /// The same without waiting for the disk; `None` if it has to be read, or if bytes have to be verified
+    /// before they are served: then `read_verified` is for a thread that may wait.
+    pub fn try_read(
+        &self,
+        from: Offset,
+        limit: Offset,
+        max_bytes: u32,
+        min_one: bool,
+    ) -> Result<Option<LogSlice>, ReadError> {
+        let max_bytes = u64::from(max_bytes);
+        self.on_segments(from, limit, |segments, limit| {
+            self.slice(segments, Wanted { from, limit, max_bytes, min_one })
+        })
+    }
+
+    /// Looks at the segments from the one that may hold `from`, below the log end and any damage found at start.
+    pub(crate) fn on_segments<T>(
+        &self,
+        from: Offset,
+        limit: Offset,
+        look: impl Fn(&[Arc<Segment>], Offset) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
         loop {
             let segments = self.segments.load_full();
             let (log_start, log_end) = (self.log_start(), self.log_end());
             if from < log_start || from > log_end {
                 return Err(ReadError::OutOfRange { requested: from, log_start, log_end });
             }
-            match self.read_from(&segments, from, limit.min(log_end), max_bytes, min_one) {
-                // Retention renamed a file that this list still names: look again, `from` may be gone now.
-                Err(ReadError::Storage(_)) if !Arc::ptr_eq(&segments, &self.segments.load_full()) => {}
+            let mut limit = limit.min(log_end);
+            if let Some(damage) = self.damage() {
+                if from >= damage.offset && from < limit {
+                    return Err(damage.clone().into());
+                }
+                limit = limit.min(damage.offset);
+            }
+            let first = segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
+            match look(&segments[first..], limit) {
+                // Retention or compaction took a file that this list still names, or a truncation cut it: look
+                // again, `from` may be gone now.
+                Err(ReadError::Storage(_) | ReadError::Damaged(_))
+                    if log_end > self.log_end() || !Arc::ptr_eq(&segments, &self.segments.load_full()) => {}
                 result => return result,
             }
         }
     }
 
-    fn read_from(
-        &self,
-        segments: &[Arc<Segment>],
-        from: Offset,
-        mut limit: Offset,
-        max_bytes: u32,
-        min_one: bool,
-    ) -> Result<LogSlice, ReadError> {
-        if let Some(damage) = self.damage() {
-            if from >= damage.offset && from < limit {
-                return Err(damage.clone().into());
-            }
-            limit = limit.min(damage.offset);
+    fn slice(&self, segments: &[Arc<Segment>], wanted: Wanted) -> Result<Option<LogSlice>, ReadError> {
+        if wanted.from >= wanted.limit || (wanted.max_bytes == 0 && !wanted.min_one) {
+            return Ok(Some(LogSlice::empty(wanted.from)));
         }
-        if from >= limit {
-            return Ok(LogSlice::empty(from));
-        }
-        let first = segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
-        for segment in &segments[first..] {
-            let was_open = segment.is_open();
-            let sliced = segment.slice(from, limit, u64::from(max_bytes), min_one);
-            match sliced.map_err(|error| self.read_error(segment, from, error))? {
-                Sliced::PastEnd => {}
-                Sliced::Empty => return Ok(LogSlice::empty(from)),
-                Sliced::Run { position, len, first_offset } => {
-                    let file = segment.file()?;
-                    if !was_open {
-                        self.keep_open(segment);
-                    }
-                    // A segment, and so a slice, is at most 2 GiB.
-                    return Ok(LogSlice { file, position, len: len as u32, first_offset });
+        for segment in segments {
+            let (position, len, first_offset) = match segment.slice(wanted, Patience::OnlyResident) {
+                Ok(Sliced::PastEnd) => continue,
+                Ok(Sliced::Empty(relies_on)) => {
+                    let is_sure = relies_on.is_empty() || segment.trust.covers(relies_on);
+                    return Ok(is_sure.then(|| LogSlice::empty(wanted.from)));
                 }
+                Ok(Sliced::Run { position, len, first_offset, relies_from }) => {
+                    if !segment.trust.covers(relies_from..position + len) {
+                        return Ok(None);
+                    }
+                    (position, len, first_offset)
+                }
+                // Whether that is a damage is for those to say who verify.
+                Err(SliceError::Bad { .. }) => return Ok(None),
+                Err(error) if error.would_block() => return Ok(None),
+                Err(SliceError::Storage(error)) => return Err(error.into()),
+            };
+            let file = self.open(segment)?;
+            if !file.is_resident(position, len) {
+                return Ok(None);
             }
+            // A segment, and so a slice, is at most 2 GiB.
+            return Ok(Some(LogSlice { file, position, len: len as u32, first_offset }));
         }
-        Ok(LogSlice::empty(from))
+        Ok(Some(LogSlice::empty(wanted.from)))
+    }
+
+    /// The `.log` file of a segment; of sealed ones a few stay open.
+    pub(crate) fn open(&self, segment: &Arc<Segment>) -> Result<Arc<dyn DiskFile>, StorageError> {
+        let was_open = segment.is_open();
+        let file = segment.file()?;
+        if !was_open {
+            self.keep_open(segment);
+        }
+        Ok(file)
     }
 
     /// The aborted transactions that have records in a slice which lies below `limit`, so that a read_committed
@@ -244,10 +295,12 @@ impl LogReader {
         let first_segment = segments[after.saturating_sub(1)].base_offset;
         // The batch behind the slice says where it ends, be it in the next segment.
         let mut next_offset = [0; 8];
-        let next = match read_exact_at(&*slice.file, &mut next_offset, slice.position + u64::from(slice.len))
-        {
-            Ok(()) => Offset(i64::from_be_bytes(next_offset)),
-            Err(_) => segments.get(after).map_or(limit, |next| next.base_offset),
+        let end = slice.position + u64::from(slice.len);
+        let is_there = slice.file.is_resident(end, next_offset.len() as u64);
+        let next = match is_there.then(|| read_exact_at(&*slice.file, &mut next_offset, end)) {
+            Some(Ok(())) => Offset(i64::from_be_bytes(next_offset)),
+            // At the end of the segment, or not worth a wait: some more transactions do no harm.
+            _ => segments.get(after).map_or(limit, |next| next.base_offset),
         };
         let upper = if next > slice.first_offset { next.min(limit) } else { limit };
         Ok(self.txn_index.aborted(first_segment, slice.first_offset, upper)?)

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::{Access, Disk, DiskFile, DiskLock, Entry, Space};
+use crate::page_cache;
 
 /// The operating system's file system.
 #[derive(Debug, Clone, Copy, Default)]
@@ -136,6 +137,18 @@ impl DiskFile for RealFile {
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.as_fd())
+    }
+
+    fn is_resident(&self, position: u64, len: u64) -> bool {
+        page_cache::is_resident(self.0.as_fd(), position, len)
+    }
+
+    fn evict(&self, position: u64, len: u64) {
+        page_cache::evict(self.0.as_fd(), position, len);
+    }
+
+    fn read_only_what_is_asked(&self) {
+        page_cache::read_only_what_is_asked(self.0.as_fd());
     }
 }
 

@@ -5,7 +5,9 @@
 //! ring, older ones sparsely in the offset index, so that a reader that goes on where its last slice ended finds
 //! the start without touching the `.log` file. Slices of whole batches are made in `segment/slice.rs`.
 
+mod resident;
 mod slice;
+mod trust;
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,7 +26,9 @@ use crate::names;
 use crate::time_index::{self, TimeEntry, TimeIndex};
 use crate::walk::{Look, Walk, WalkError};
 
-pub(crate) use slice::{Located, SliceError, Sliced};
+use resident::Watched;
+pub(crate) use slice::{Located, Patience, SliceError, Sliced, Wanted};
+use trust::Trust;
 
 /// Batch starts that are kept densely.
 const RING_LEN: usize = 256;
@@ -40,6 +44,8 @@ pub(crate) struct Segment {
     active: AtomicBool,
     handle: Mutex<Handle>,
     state: RwLock<State>,
+    /// Which bytes need no verification.
+    pub trust: Trust,
 }
 
 /// The descriptor of the `.log` file.
@@ -153,6 +159,7 @@ impl Segment {
             active: AtomicBool::new(false),
             handle: Mutex::default(),
             state: RwLock::new(state),
+            trust: Trust::nothing(),
         }
     }
 
@@ -185,6 +192,11 @@ impl Segment {
         handle.is_retired = true;
         handle.lent.take_if(|lent| lent.strong_count() == 0);
         handle.lent.clone()
+    }
+
+    /// The `.log` file for whoever reads it other than by slices.
+    pub fn watched<'f>(&'f self, file: &'f dyn DiskFile) -> Watched<'f> {
+        Watched { file, trust: &self.trust }
     }
 
     /// Whether the `.log` file is open.
@@ -357,7 +369,8 @@ impl Segment {
     ) -> Result<(), SliceError> {
         let file = self.file().map_err(SliceError::Storage)?;
         let path = self.path(names::LOG);
-        let mut walk = Walk::new(&*file, look, position, self.size_bytes());
+        let file = self.watched(&*file);
+        let mut walk = Walk::new(&file, look, position, self.size_bytes());
         loop {
             match walk.next() {
                 Ok(None) => return Ok(()),

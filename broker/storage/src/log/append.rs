@@ -199,8 +199,10 @@ impl Log {
             if let Err(second) = self.active_file.truncate(position) {
                 self.poison.set(&self.dir, format!("{error}; and cutting the failed write off: {second}"));
             }
-            io_at("append to", &self.active.path(names::LOG))(error).into()
-        })
+            AppendError::from(io_at("append to", &self.active.path(names::LOG))(error))
+        })?;
+        self.active.trust.appended(position);
+        Ok(())
     }
 
     fn note(&mut self, header: &BatchHeader<'_>, marker: Option<ControlRecord>) {

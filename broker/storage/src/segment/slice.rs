@@ -1,14 +1,19 @@
 //! From an offset and a byte budget to a run of whole batches in one segment.
 //!
 //! A slice starts with the batch that contains the offset, ends at a batch boundary below the limit, and never
-//! leaves the segment: whoever wants more asks again from where it ended. Above `LARGE_BYTES` the end is a boundary
-//! that is known in memory, and if the start is known too, the `.log` file is not read at all; below, headers are
-//! read and as many batches are taken as fit.
+//! leaves the segment: whoever wants more asks again from where it ended. Among the newest batches every start is
+//! known, and the `.log` file is not read at all. Elsewhere, above `LARGE_BYTES` the end is a boundary that is
+//! known in memory; below, headers are read and as many batches are taken as fit. Nothing here checks the bytes.
+
+use std::io;
+use std::ops::Range;
 
 use logspine_protocol::batch::BatchError;
 use logspine_protocol::types::Offset;
 
+use super::resident::Resident;
 use super::{Segment, State};
+use crate::disk::DiskFile;
 use crate::error::{StorageError, io_at};
 use crate::index::Spot;
 use crate::names;
@@ -18,14 +23,24 @@ use crate::walk::{Look, Walk, WalkError};
 pub(crate) const LARGE_BYTES: u64 = 32 << 10;
 
 /// What a segment has for a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sliced {
     /// Whole batches, from the one that contains the offset asked for.
-    Run { position: u64, len: u64, first_offset: Offset },
-    /// The batch does not fit the budget, or the limit lies inside of it.
-    Empty,
+    /// Finding them relied on what stands in the file from `relies_from` on.
+    Run { position: u64, len: u64, first_offset: Offset, relies_from: u64 },
+    /// The batch does not fit the budget, or the limit lies inside of it; the range of the file that says so.
+    Empty(Range<u64>),
     /// Every batch of the segment lies below the offset.
     PastEnd,
+}
+
+/// Whether finding a slice may wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// As long as it takes.
+    Waits,
+    /// What is not in memory is an error of kind `WouldBlock`.
+    OnlyResident,
 }
 
 /// Where a batch is.
@@ -46,6 +61,14 @@ pub(crate) enum Located {
 pub(crate) enum SliceError {
     Bad { position: u64, reason: BatchError },
     Storage(StorageError),
+}
+
+impl SliceError {
+    /// Whether somebody who may wait for the disk should look instead.
+    pub fn would_block(&self) -> bool {
+        matches!(self, SliceError::Storage(StorageError::Io { source, .. })
+            if source.kind() == io::ErrorKind::WouldBlock)
+    }
 }
 
 impl State {
@@ -74,6 +97,27 @@ impl State {
         }
     }
 
+    /// The run from `start`, if every batch start behind it is known: exact for any budget.
+    fn dense(&self, start: u64, wanted: Wanted) -> Option<Sliced> {
+        let at = self.ring.partition_point(|spot| u64::from(spot.position) < start);
+        let first = *self.ring.get(at).filter(|spot| u64::from(spot.position) == start)?;
+        let stop = start.saturating_add(wanted.max_bytes);
+        let whole = (self.size_bytes, self.end_offset);
+        let boundary =
+            |at: usize| self.ring.get(at).map_or(whole, |spot| (u64::from(spot.position), spot.base));
+        let is_below = |(position, base): (u64, Offset)| position <= stop && base <= wanted.limit;
+        let fits = self.ring.partition_point(|spot| is_below((u64::from(spot.position), spot.base)));
+        let mut end = if is_below(whole) { whole.0 } else { boundary(fits.max(1) - 1).0 };
+        if end <= start {
+            let next = boundary(at + 1);
+            if !wanted.min_one || next.1 > wanted.limit {
+                return Some(Sliced::Empty(0..0));
+            }
+            end = next.0;
+        }
+        Some(Sliced::Run { position: start, len: end - start, first_offset: first.base, relies_from: start })
+    }
+
     /// The last boundary known in memory behind `start` and not behind `stop`, with all batches before it
     /// below `limit`.
     fn boundary(&self, start: u64, stop: u64, limit: Offset) -> Option<u64> {
@@ -89,51 +133,77 @@ impl State {
 
 /// A request to one segment.
 #[derive(Debug, Clone, Copy)]
-struct Wanted {
-    from: Offset,
-    limit: Offset,
-    max_bytes: u64,
-    min_one: bool,
+pub(crate) struct Wanted {
+    pub from: Offset,
+    pub limit: Offset,
+    pub max_bytes: u64,
+    pub min_one: bool,
 }
 
 impl Segment {
     /// Finds the run of batches that starts with the one containing `from`; see the module.
-    pub fn slice(
-        &self,
-        from: Offset,
-        limit: Offset,
-        max_bytes: u64,
-        min_one: bool,
-    ) -> Result<Sliced, SliceError> {
-        let wanted = Wanted { from, limit, max_bytes, min_one };
-        match self.look(|state| state.locate(from)) {
+    pub fn slice(&self, wanted: Wanted, patience: Patience) -> Result<Sliced, SliceError> {
+        match self.look(|state| state.locate(wanted.from)) {
             Located::PastEnd => Ok(Sliced::PastEnd),
             Located::Exact(spot) => {
                 let start = u64::from(spot.position);
-                if let Some(len) = self.large_len(start, wanted)? {
-                    return Ok(Sliced::Run { position: start, len, first_offset: spot.base });
+                if let Some(sliced) = self.look(|state| state.dense(start, wanted)) {
+                    return Ok(sliced);
                 }
-                self.slice_by_headers(start, wanted)
+                if let Some(len) = self.large_len(start, wanted, patience)? {
+                    let (first_offset, relies_from) = (spot.base, start);
+                    return Ok(Sliced::Run { position: start, len, first_offset, relies_from });
+                }
+                self.slice_by_headers(start, wanted, patience)
             }
-            Located::From(position) => self.slice_by_headers(position, wanted),
-            Located::InFile => match self.slice_by_headers(self.floor_in_file(from), wanted) {
-                // Index files carry no checksum: if one leads astray, walk from the start before calling it damage.
-                Err(SliceError::Bad { .. }) => self.slice_by_headers(0, wanted),
-                result => result,
-            },
+            Located::From(position) => self.slice_by_headers(position, wanted, patience),
+            Located::InFile => {
+                let floor = self.floor_with_patience(wanted.from, patience)?;
+                match self.slice_by_headers(floor, wanted, patience) {
+                    // Index files carry no checksum: if one leads astray, walk from the start before calling it
+                    // damage.
+                    Err(SliceError::Bad { .. }) => self.slice_by_headers(0, wanted, patience),
+                    result => result,
+                }
+            }
         }
     }
 
     /// What the index file says about `offset`; 0 if it says nothing sensible.
     pub fn floor_in_file(&self, offset: Offset) -> u64 {
+        self.floor_with_patience(offset, Patience::Waits).unwrap_or(0)
+    }
+
+    fn floor_with_patience(&self, offset: Offset, patience: Patience) -> Result<u64, SliceError> {
         let size_bytes = self.size_bytes();
-        let Ok(file) = self.open_index(names::INDEX) else { return 0 };
-        let position = self.look(|state| state.index.floor_in_file(&*file, offset)).map_or(0, u64::from);
-        if position < size_bytes { position } else { 0 }
+        let Ok(file) = self.open_index(names::INDEX) else { return Ok(0) };
+        let floor = self.with_patience(&*file, 0..0, patience, |file| {
+            self.look(|state| state.index.floor_in_file(file, offset))
+        });
+        match floor {
+            Ok(position) if u64::from(position) < size_bytes => Ok(u64::from(position)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(SliceError::Storage(io_at("read", &self.path(names::INDEX))(error)))
+            }
+            _ => Ok(0),
+        }
+    }
+
+    fn with_patience<T>(
+        &self,
+        file: &dyn DiskFile,
+        likely: Range<u64>,
+        patience: Patience,
+        read: impl FnOnce(&dyn DiskFile) -> T,
+    ) -> T {
+        match patience {
+            Patience::Waits => read(file),
+            Patience::OnlyResident => read(&Resident::new(file, likely)),
+        }
     }
 
     /// For a large budget: how far a slice from `start` reaches to a known boundary.
-    fn large_len(&self, start: u64, wanted: Wanted) -> Result<Option<u64>, SliceError> {
+    fn large_len(&self, start: u64, wanted: Wanted, patience: Patience) -> Result<Option<u64>, SliceError> {
         if wanted.max_bytes <= LARGE_BYTES {
             return Ok(None);
         }
@@ -142,7 +212,9 @@ impl Segment {
             self.look(|state| (state.boundary(start, stop, wanted.limit), state.index.has_older()));
         if let (None, true) = (known, older) {
             let Ok(file) = self.open_index(names::INDEX) else { return Ok(None) };
-            let found = self.look(|state| state.index.boundary_in_file(&*file, stop, wanted.limit));
+            let found = self.with_patience(&*file, 0..0, patience, |file| {
+                self.look(|state| state.index.boundary_in_file(file, stop, wanted.limit))
+            });
             let found =
                 found.map_err(|error| SliceError::Storage(io_at("read", &self.path(names::INDEX))(error)))?;
             return Ok(found.map(u64::from).filter(|end| *end > start).map(|end| end - start));
@@ -150,24 +222,43 @@ impl Segment {
         Ok(known.map(|end| end - start))
     }
 
-    fn slice_by_headers(&self, position: u64, wanted: Wanted) -> Result<Sliced, SliceError> {
+    fn slice_by_headers(
+        &self,
+        position: u64,
+        wanted: Wanted,
+        patience: Patience,
+    ) -> Result<Sliced, SliceError> {
         let file = self.file().map_err(SliceError::Storage)?;
-        let mut walk = Walk::new(&*file, Look::Headers, position, self.size_bytes());
+        let size_bytes = self.size_bytes();
+        let likely = position..position.saturating_add(wanted.max_bytes).min(size_bytes);
+        self.with_patience(&*file, likely, patience, |file| {
+            let mut walk = Walk::new(file, Look::Headers, position, size_bytes);
+            self.walk_headers(&mut walk, position, wanted, patience)
+        })
+    }
+
+    fn walk_headers(
+        &self,
+        walk: &mut Walk<'_>,
+        relies_from: u64,
+        wanted: Wanted,
+        patience: Patience,
+    ) -> Result<Sliced, SliceError> {
         let (start, mut end, first_offset) = loop {
             let Some(found) = walk.next().map_err(|error| failed(error, self))? else {
-                return Ok(Sliced::PastEnd);
+                return Ok(Sliced::Empty(relies_from..self.size_bytes()));
             };
             if found.header.last_offset() < wanted.from {
                 continue;
             }
             let fits = wanted.min_one || found.header.total_len() as u64 <= wanted.max_bytes;
             if found.header.last_offset() >= wanted.limit || !fits {
-                return Ok(Sliced::Empty);
+                return Ok(Sliced::Empty(relies_from..found.end()));
             }
             break (found.position, found.end(), found.header.base_offset());
         };
-        if let Some(len) = self.large_len(start, wanted)? {
-            return Ok(Sliced::Run { position: start, len, first_offset });
+        if let Some(len) = self.large_len(start, wanted, patience)? {
+            return Ok(Sliced::Run { position: start, len, first_offset, relies_from });
         }
         while end - start < wanted.max_bytes {
             match walk.next().map_err(|error| failed(error, self))? {
@@ -180,7 +271,7 @@ impl Segment {
                 _ => break,
             }
         }
-        Ok(Sliced::Run { position: start, len: end - start, first_offset })
+        Ok(Sliced::Run { position: start, len: end - start, first_offset, relies_from })
     }
 }
 

@@ -1,0 +1,250 @@
+//! Reads that trust nothing: a batch is served, or counted as good, only after every byte of it was checked.
+//!
+//! Who calls waits for the disk: the pool for cold reads, the scrubber, and owners that replay their log. Bytes are
+//! verified on their first read after a start and whenever they had left the page cache (`segment/trust.rs`). What
+//! does not check out is read once more from the disk; if that is no better it is a damage: noted by file and
+//! position, never served. The batches around it are: before it, and beyond it when they are asked for by offset.
+
+mod checks;
+mod rot;
+mod scrub;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use logspine_protocol::types::Offset;
+
+use crate::disk::DiskFile;
+use crate::error::{ReadError, StorageError, io_at};
+use crate::names;
+use crate::reader::{LogReader, LogSlice};
+use crate::segment::{Located, Segment, Wanted};
+use checks::{Checked, Checks};
+
+pub(crate) use rot::Rot;
+pub use scrub::Scrubbed;
+
+/// A slice within so many bytes of the log's end is the tail that everybody reads, not a replay of old data.
+const NEAR_TAIL_BYTES: u64 = 64 << 20;
+
+/// What a verified read came to.
+#[derive(Debug)]
+pub struct VerifiedRead {
+    /// As `LogReader::read` gives it.
+    pub slice: LogSlice,
+    /// What the read brought into the page cache, if it is far from the log's end.
+    pub brought_in: Option<BroughtIn>,
+}
+
+/// A range of a file that is in the page cache because old data was read.
+#[derive(Debug)]
+pub struct BroughtIn {
+    file: Arc<dyn DiskFile>,
+    range: Range<u64>,
+}
+
+impl BroughtIn {
+    /// Bytes.
+    pub fn len_bytes(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// Gives the memory back to the page cache; pages that are on their way to a socket stay.
+    pub fn evict(self) {
+        self.file.evict(self.range.start, self.len_bytes());
+    }
+}
+
+/// What was found for a reader in one segment.
+enum Found {
+    Run(Run),
+    /// The batch does not fit the budget, or the limit lies inside of it.
+    Nothing,
+    PastEnd,
+}
+
+/// Good batches in a row.
+struct Run {
+    first_offset: Offset,
+    /// The ones that are served.
+    served: Range<u64>,
+    /// Those and what was verified behind them.
+    verified_end: u64,
+}
+
+/// Where a walk starts, and what is known of it.
+struct Start {
+    /// A batch start before the one that is wanted, so that this one has a verified neighbour.
+    position: u64,
+    /// The base offset that must stand there.
+    base: Option<Offset>,
+}
+
+impl LogReader {
+    /// As `read`, with every byte verified first, and up to `ahead_bytes` from the slice's start on verified with it,
+    /// so that whoever reads on finds them in memory.
+    pub fn read_verified(
+        &self,
+        from: Offset,
+        limit: Offset,
+        max_bytes: u32,
+        min_one: bool,
+        ahead_bytes: u64,
+    ) -> Result<VerifiedRead, ReadError> {
+        let max_bytes = u64::from(max_bytes);
+        self.on_segments(from, limit, |segments, limit| {
+            let wanted = Wanted { from, limit, max_bytes, min_one };
+            self.verified(segments, wanted, ahead_bytes.max(max_bytes))
+        })
+    }
+
+    fn verified(
+        &self,
+        segments: &[Arc<Segment>],
+        wanted: Wanted,
+        ahead_bytes: u64,
+    ) -> Result<VerifiedRead, ReadError> {
+        let nothing = || VerifiedRead { slice: LogSlice::empty(wanted.from), brought_in: None };
+        if wanted.from >= wanted.limit {
+            return Ok(nothing());
+        }
+        for (number, segment) in segments.iter().enumerate() {
+            let file = self.open(segment)?;
+            let was_resident = |range: &Range<u64>| file.is_resident(range.start, range.end - range.start);
+            let start = start_of(segment, &segment.watched(&*file), wanted.from)?;
+            // Ahead is read for whoever reads on, not for whoever jumps about.
+            let reads_on = start.position == 0 || segment.trust.covers(start.position..start.position + 1);
+            let ahead_bytes = if reads_on { ahead_bytes } else { wanted.max_bytes };
+            let likely = start.position..(start.position + ahead_bytes).min(segment.size_bytes());
+            let is_cold = !was_resident(&likely);
+            let run = match self.find_twice(segment, &*file, wanted, ahead_bytes)? {
+                Found::Run(run) => run,
+                Found::Nothing => return Ok(nothing()),
+                Found::PastEnd => continue,
+            };
+            let verified = run.served.start..run.verified_end;
+            segment.trust.verified(verified.clone());
+            self.rot.heal(segment.base_offset, &verified);
+            let is_old = is_cold && !is_near_tail(&segments[number..], verified.start);
+            let len = (run.served.end - run.served.start) as u32;
+            return Ok(VerifiedRead {
+                brought_in: is_old.then(|| BroughtIn { file: Arc::clone(&file), range: verified }),
+                slice: LogSlice { file, position: run.served.start, len, first_offset: run.first_offset },
+            });
+        }
+        Ok(nothing())
+    }
+
+    /// What the page cache holds may be damaged where the disk is not: a second look is at the disk.
+    fn find_twice(
+        &self,
+        segment: &Arc<Segment>,
+        file: &dyn DiskFile,
+        wanted: Wanted,
+        ahead_bytes: u64,
+    ) -> Result<Found, ReadError> {
+        match self.find(segment, file, wanted, ahead_bytes) {
+            Err(ReadError::Damaged(first)) => {
+                file.evict(first.position, NEAR_TAIL_BYTES);
+                self.find(segment, file, wanted, ahead_bytes).inspect_err(|error| {
+                    if let ReadError::Damaged(damage) = error {
+                        self.rot.note(segment.base_offset, damage);
+                    }
+                })
+            }
+            found => found,
+        }
+    }
+
+    fn find(
+        &self,
+        segment: &Segment,
+        file: &dyn DiskFile,
+        wanted: Wanted,
+        ahead_bytes: u64,
+    ) -> Result<Found, ReadError> {
+        let path = segment.path(names::LOG);
+        file.read_only_what_is_asked();
+        let file = segment.watched(file);
+        let start = start_of(segment, &file, wanted.from)?;
+        let mut checks = Checks::new(self, segment, &file, start, ahead_bytes);
+        let mut run: Option<Run> = None;
+        let mut bad_before: Option<Checked> = None;
+        let mut is_full = false;
+        while let Some(checked) = checks.next().map_err(io_at("read", &path))? {
+            let Checked { position, end, base, next, .. } = checked;
+            if checked.fault.is_some() {
+                if run.is_some() {
+                    break;
+                }
+                if checked.is_last || (base <= wanted.from && wanted.from < next) {
+                    return Err(checked.damage(segment, wanted.from).into());
+                }
+                bad_before = Some(checked);
+                continue;
+            }
+            if next <= wanted.from {
+                bad_before = None;
+                continue;
+            }
+            let Some(run) = &mut run else {
+                // A damaged batch may have held it: its offsets are worth no more than the rest of it.
+                if let Some(bad) = bad_before.filter(|_| wanted.from < base) {
+                    return Err(bad.damage(segment, wanted.from).into());
+                }
+                if next > wanted.limit || !(wanted.min_one || end - position <= wanted.max_bytes) {
+                    return Ok(Found::Nothing);
+                }
+                run = Some(Run { first_offset: base, served: position..end, verified_end: end });
+                bad_before = None;
+                continue;
+            };
+            is_full |= next > wanted.limit || end - run.served.start > wanted.max_bytes;
+            if is_full && (end - run.served.start > ahead_bytes || next > self.log_end()) {
+                break;
+            }
+            run.verified_end = end;
+            if !is_full {
+                run.served.end = end;
+            }
+        }
+        match (run, bad_before) {
+            (Some(run), _) => Ok(Found::Run(run)),
+            (None, Some(bad)) => Err(bad.damage(segment, wanted.from).into()),
+            (None, None) => Ok(Found::PastEnd),
+        }
+    }
+}
+
+/// A batch start at or before the batch that contains `from`, with one more batch before that where there is one.
+fn start_of(segment: &Segment, file: &dyn DiskFile, from: Offset) -> Result<Start, StorageError> {
+    let floor = |offset| match segment.look(|state| state.locate(offset)) {
+        Located::Exact(spot) => (u64::from(spot.position), Some(spot.base)),
+        Located::From(position) => (position, None),
+        Located::InFile => (segment.floor_in_file(offset), None),
+        Located::PastEnd => (segment.size_bytes(), None),
+    };
+    let (position, base) = floor(from);
+    if position == 0 || base.is_some_and(|base| base > segment.base_offset) {
+        return Ok(Start { position, base: base.filter(|_| position > 0) });
+    }
+    match checks::base_at(file, position, segment.size_bytes()) {
+        Some(claimed) if claimed > segment.base_offset => {
+            let (before, _) = floor(Offset(claimed.0 - 1));
+            Ok(Start { position: if before < position { before } else { 0 }, base: None })
+        }
+        _ => Ok(Start { position: 0, base: None }),
+    }
+}
+
+/// Whether the rest of the log behind `position` of the first segment is short.
+fn is_near_tail(segments: &[Arc<Segment>], position: u64) -> bool {
+    let mut behind = 0_u64;
+    for (number, segment) in segments.iter().enumerate() {
+        behind += segment.size_bytes() - if number == 0 { position.min(segment.size_bytes()) } else { 0 };
+        if behind > NEAR_TAIL_BYTES {
+            return false;
+        }
+    }
+    true
+}
