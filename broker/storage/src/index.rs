@@ -101,9 +101,18 @@ impl OffsetIndex {
     /// In the file: position of the last indexed batch that ends below `offset`, 0 if there is none. Every batch
     /// before that position ends below `offset` as well.
     pub fn floor_in_file(&self, file: &dyn DiskFile, offset: Offset) -> io::Result<u32> {
+        Ok(self.floor_entry_in_file(file, offset)?.map_or(0, |(_, position)| position))
+    }
+
+    /// The same with the last offset of the batch that starts there; `None` if no batch is indexed.
+    pub fn floor_entry_in_file(
+        &self,
+        file: &dyn DiskFile,
+        offset: Offset,
+    ) -> io::Result<Option<(Offset, u32)>> {
         let relative = offset - self.base_offset;
         let found = self.search(file, |last, _| i64::from(last) < relative)?;
-        Ok(found.map_or(0, |(_, position)| position))
+        Ok(found.map(|(last, position)| (self.base_offset + i64::from(last), position)))
     }
 
     /// In the file: the last batch start at or below `position` that belongs to a batch which ends below `limit`.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use logspine_protocol::types::Offset;
 
 use crate::disk::DiskFile;
-use crate::error::{ReadError, StorageError, io_at};
+use crate::error::{ReadError, io_at};
 use crate::names;
 use crate::reader::{LogReader, LogSlice};
 use crate::segment::{Located, Segment, Wanted};
@@ -26,6 +26,9 @@ pub use scrub::Scrubbed;
 
 /// A slice within so many bytes of the log's end is the tail that everybody reads, not a replay of old data.
 const NEAR_TAIL_BYTES: u64 = 64 << 20;
+
+/// Dropped from the page cache before a second look; larger than most batches.
+const SECOND_LOOK_BYTES: u64 = 16 << 20;
 
 /// What a verified read came to.
 #[derive(Debug)]
@@ -68,16 +71,22 @@ struct Run {
     first_offset: Offset,
     /// The ones that are served.
     served: Range<u64>,
-    /// Those and what was verified behind them.
-    verified_end: u64,
+    /// Those and what was verified around them.
+    verified: Range<u64>,
 }
 
-/// Where a walk starts, and what is known of it.
+/// Where a walk starts, and what is known without looking: so that the first batch is judged like all others.
+#[derive(Debug, Clone, Copy)]
 struct Start {
-    /// A batch start before the one that is wanted, so that this one has a verified neighbour.
     position: u64,
-    /// The base offset that must stand there.
     base: Option<Offset>,
+    last: Option<Offset>,
+    /// Known from an index file, which may itself be damaged.
+    is_hint: bool,
+}
+
+impl Start {
+    const OF_FILE: Start = Start { position: 0, base: None, last: None, is_hint: false };
 }
 
 impl LogReader {
@@ -111,7 +120,7 @@ impl LogReader {
         for (number, segment) in segments.iter().enumerate() {
             let file = self.open(segment)?;
             let was_resident = |range: &Range<u64>| file.is_resident(range.start, range.end - range.start);
-            let start = start_of(segment, &segment.watched(&*file), wanted.from)?;
+            let start = start_of(segment, wanted.from);
             // Ahead is read for whoever reads on, not for whoever jumps about.
             let reads_on = start.position == 0 || segment.trust.covers(start.position..start.position + 1);
             let ahead_bytes = if reads_on { ahead_bytes } else { wanted.max_bytes };
@@ -122,7 +131,7 @@ impl LogReader {
                 Found::Nothing => return Ok(nothing()),
                 Found::PastEnd => continue,
             };
-            let verified = run.served.start..run.verified_end;
+            let verified = run.verified;
             segment.trust.verified(verified.clone());
             self.rot.heal(segment.base_offset, &verified);
             let is_old = is_cold && !is_near_tail(&segments[number..], verified.start);
@@ -135,18 +144,22 @@ impl LogReader {
         Ok(nothing())
     }
 
-    /// What the page cache holds may be damaged where the disk is not: a second look is at the disk.
+    /// What the page cache holds may be damaged where the disk is not, and an index may lead astray: a second look
+    /// is at the disk, and leaves the index out if the first one got no further than it.
     fn find_twice(
         &self,
-        segment: &Arc<Segment>,
+        segment: &Segment,
         file: &dyn DiskFile,
         wanted: Wanted,
         ahead_bytes: u64,
     ) -> Result<Found, ReadError> {
-        match self.find(segment, file, wanted, ahead_bytes) {
+        let start = start_of(segment, wanted.from);
+        match self.find(segment, file, start, wanted, ahead_bytes) {
             Err(ReadError::Damaged(first)) => {
-                file.evict(first.position, NEAR_TAIL_BYTES);
-                self.find(segment, file, wanted, ahead_bytes).inspect_err(|error| {
+                file.evict(first.position, SECOND_LOOK_BYTES);
+                let is_astray = start.is_hint && first.position == start.position;
+                let start = if is_astray { Start::OF_FILE } else { start };
+                self.find(segment, file, start, wanted, ahead_bytes).inspect_err(|error| {
                     if let ReadError::Damaged(damage) = error {
                         self.rot.note(segment.base_offset, damage);
                     }
@@ -160,14 +173,15 @@ impl LogReader {
         &self,
         segment: &Segment,
         file: &dyn DiskFile,
+        start: Start,
         wanted: Wanted,
         ahead_bytes: u64,
     ) -> Result<Found, ReadError> {
         let path = segment.path(names::LOG);
         file.read_only_what_is_asked();
         let file = segment.watched(file);
-        let start = start_of(segment, &file, wanted.from)?;
         let mut checks = Checks::new(self, segment, &file, start, ahead_bytes);
+        let mut good_from = start.position;
         let mut run: Option<Run> = None;
         let mut bad_before: Option<Checked> = None;
         let mut is_full = false;
@@ -177,6 +191,7 @@ impl LogReader {
                 if run.is_some() {
                     break;
                 }
+                good_from = end;
                 if checked.is_last || (base <= wanted.from && wanted.from < next) {
                     return Err(checked.damage(segment, wanted.from).into());
                 }
@@ -195,7 +210,7 @@ impl LogReader {
                 if next > wanted.limit || !(wanted.min_one || end - position <= wanted.max_bytes) {
                     return Ok(Found::Nothing);
                 }
-                run = Some(Run { first_offset: base, served: position..end, verified_end: end });
+                run = Some(Run { first_offset: base, served: position..end, verified: good_from..end });
                 bad_before = None;
                 continue;
             };
@@ -203,7 +218,7 @@ impl LogReader {
             if is_full && (end - run.served.start > ahead_bytes || next > self.log_end()) {
                 break;
             }
-            run.verified_end = end;
+            run.verified.end = end;
             if !is_full {
                 run.served.end = end;
             }
@@ -216,24 +231,27 @@ impl LogReader {
     }
 }
 
-/// A batch start at or before the batch that contains `from`, with one more batch before that where there is one.
-fn start_of(segment: &Segment, file: &dyn DiskFile, from: Offset) -> Result<Start, StorageError> {
-    let floor = |offset| match segment.look(|state| state.locate(offset)) {
-        Located::Exact(spot) => (u64::from(spot.position), Some(spot.base)),
-        Located::From(position) => (position, None),
-        Located::InFile => (segment.floor_in_file(offset), None),
-        Located::PastEnd => (segment.size_bytes(), None),
-    };
-    let (position, base) = floor(from);
-    if position == 0 || base.is_some_and(|base| base > segment.base_offset) {
-        return Ok(Start { position, base: base.filter(|_| position > 0) });
+/// A batch start at or before the batch that contains `from`.
+fn start_of(segment: &Segment, from: Offset) -> Start {
+    let in_memory = segment.look(|state| match state.locate(from) {
+        Located::Exact(spot) => Ok(Some(spot)),
+        Located::From(_) => Ok(state.index.floor(from)),
+        Located::InFile | Located::PastEnd => Err(()),
+    });
+    if let Ok(spot) = in_memory {
+        return spot.filter(|spot| spot.position > 0).map_or(Start::OF_FILE, |spot| Start {
+            position: u64::from(spot.position),
+            base: Some(spot.base),
+            last: Some(spot.last),
+            is_hint: false,
+        });
     }
-    match checks::base_at(file, position, segment.size_bytes()) {
-        Some(claimed) if claimed > segment.base_offset => {
-            let (before, _) = floor(Offset(claimed.0 - 1));
-            Ok(Start { position: if before < position { before } else { 0 }, base: None })
+    let Ok(file) = segment.open_index(names::INDEX) else { return Start::OF_FILE };
+    match segment.look(|state| state.index.floor_entry_in_file(&*file, from)) {
+        Ok(Some((last, position))) if u64::from(position) < segment.size_bytes() => {
+            Start { position: u64::from(position), base: None, last: Some(last), is_hint: true }
         }
-        _ => Ok(Start { position: 0, base: None }),
+        _ => Start::OF_FILE,
     }
 }
 

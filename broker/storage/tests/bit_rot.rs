@@ -136,7 +136,7 @@ fn whichever_bit_of_a_header_flips_the_batch_is_refused_and_those_before_it_are_
     let damaged = rotting.spots.len() / 2;
     let start = rotting.spots[damaged].position;
     for byte in 0..HEADER_LEN as u64 {
-        for bit in 0..8 {
+        for bit in [0, 3, 7] {
             let what = format!("bit {bit} of header byte {byte}");
             rotting.flip(start + byte, bit);
             let log = rotting.open();

@@ -7,11 +7,10 @@
 
 use std::io;
 
-use logspine_protocol::batch::{BatchHeader, HEADER_LEN};
 use logspine_protocol::types::{LeaderEpoch, Offset};
 
 use super::Start;
-use crate::disk::{DiskFile, read_exact_at};
+use crate::disk::DiskFile;
 use crate::error::Damage;
 use crate::names;
 use crate::reader::LogReader;
@@ -55,8 +54,8 @@ pub(super) struct Checks<'f> {
     end_offset: Offset,
     /// Batches above are being appended, and their epoch may not be known yet.
     log_end: Offset,
-    /// What memory says of the first batch.
-    must_start_at: Option<Offset>,
+    /// What is known of the first batch: its base and its last offset.
+    first: (Option<Offset>, Option<Offset>),
     /// Where the next batch should start, if that is known.
     expected: Option<Offset>,
     ahead: Option<Checked>,
@@ -79,7 +78,7 @@ impl<'f> Checks<'f> {
             reader,
             walk: Walk::new(file, Look::Reporting, start.position, size_bytes)
                 .in_pieces_of(bytes.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX) as usize),
-            must_start_at: start.base,
+            first: (start.base, start.last),
             segment_base: segment.base_offset,
             end_offset,
             log_end,
@@ -143,11 +142,16 @@ impl<'f> Checks<'f> {
         let (base, next, epoch) =
             (header.base_offset(), header.next_offset(), header.partition_leader_epoch());
         let known_epoch = (next <= self.log_end).then(|| self.reader.epoch_of(base)).flatten();
-        let must_be = self.must_start_at.take().unwrap_or(base);
+        let (base_known, last_known) = std::mem::take(&mut self.first);
+        let is_elsewhere = base_known.is_some_and(|known| known != base)
+            || last_known.is_some_and(|known| known != header.last_offset());
         let fault = if !found.crc_fits {
             Some("the checksum of the batch does not fit".to_owned())
-        } else if base != must_be {
-            Some(format!("it starts at offset {base} and was appended at {must_be}"))
+        } else if is_elsewhere {
+            Some(format!(
+                "it spans offsets {base} to {}, which are not those it was appended at",
+                header.last_offset()
+            ))
         } else if base < self.segment_base {
             Some(format!("offset {base} lies before the segment's first, {}", self.segment_base))
         } else if known_epoch.is_some_and(|known| epoch != NO_EPOCH && known != epoch) {
@@ -166,14 +170,4 @@ impl<'f> Checks<'f> {
             is_doubtful,
         }))
     }
-}
-
-/// The base offset that stands at a position, if a header does.
-pub(super) fn base_at(file: &dyn DiskFile, position: u64, size_bytes: u64) -> Option<Offset> {
-    let mut header = [0; HEADER_LEN];
-    if position + HEADER_LEN as u64 > size_bytes {
-        return None;
-    }
-    read_exact_at(file, &mut header, position).ok()?;
-    BatchHeader::parse(&header).ok().map(|header| header.base_offset())
 }

@@ -52,10 +52,8 @@ impl LogReader {
         let file = self.open(segment)?;
         file.read_only_what_is_asked();
         let watched = segment.watched(&*file);
-        let start = start_of(segment, &watched, from.max(segment.base_offset))?;
+        let start = start_of(segment, from.max(segment.base_offset));
         let first = start.position;
-        // Without a neighbour before it the first batch is only half judged; the step before has done it.
-        let mut is_judged = first == 0 || start.base.is_some();
         let was_resident = file.is_resident(first, bytes_max.min(size_bytes - first));
         let path = segment.path(names::LOG);
         let mut checks = Checks::new(self, segment, &watched, start, bytes_max);
@@ -67,8 +65,6 @@ impl LogReader {
                 segment.trust.verified(good..checked.position);
                 good = end;
                 self.confirm(segment, &*file, next);
-            } else if !is_judged {
-                (good, is_judged) = (end, true);
             }
             next = next.max(checked.next.min(end_offset));
             if end - first >= bytes_max && next > from && end < size_bytes {
