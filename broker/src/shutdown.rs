@@ -79,8 +79,8 @@ fn close(running: Running) {
         error!("not every log closed; the next start recovers them");
         return;
     };
-    let written = positions
-        .write(&log_dir)
+    let written = log_dir
+        .write_positions(|| positions)
         .and_then(|()| log_dir.write_clean_shutdown(CleanShutdown { broker_epoch: -1 }));
     if let Err(error) = written {
         error!("the clean-shutdown marker is not written: {error}");

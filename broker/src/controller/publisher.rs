@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use logspine_cluster::metadata::configs::{ConfigMap, broker_number};
+use logspine_cluster::metadata::configs::{ConfigMap, TopicConfig, broker_number};
 use logspine_cluster::metadata::{
     CLUSTER_METADATA_TOPIC_NAME, ConfigResource, MetadataImage, Partition, ResourceType, Topic, TopicsDelta,
 };
@@ -54,7 +54,7 @@ impl Publisher {
     pub fn before_image(&self, before: &MetadataImage, after: &MetadataImage, delta: &TopicsDelta) {
         self.open(&self.specs(before, after, delta), || {});
         for topic in self.reconfigured(before, after) {
-            let config = after.topic_config(&topic.name, self.broker, &self.file);
+            let config = Arc::new(after.topic_config(&topic.name, self.broker, &self.file));
             self.partitions.configure_topic(topic.topic_id, &config);
         }
     }
@@ -73,46 +73,28 @@ impl Publisher {
         after: &MetadataImage,
         delta: &TopicsDelta,
     ) -> Vec<PartitionSpec> {
+        let layers = after.broker_layers(self.broker, &self.file);
+        let lag_time_max_ms = broker_number("replica.lag.time.max.ms", &layers);
+        let lag_time_max_ms = lag_time_max_ms.unwrap_or(LAG_TIME_MAX_MS_DEFAULT);
         let mut specs = Vec::new();
         for topic in &delta.changed {
             let known = before.topic_by_id(topic.topic_id);
             let is_known = |index: &PartitionIndex, partition: &Partition| {
                 known.and_then(|topic| topic.partitions.get(index)) == Some(partition)
             };
-            let changed = topic
+            let mut changed = topic
                 .partitions
                 .iter()
-                .filter(|(index, partition)| partition.leader == self.broker && !is_known(index, partition));
-            specs.extend(changed.map(|(index, partition)| self.spec(after, topic, *index, partition)));
+                .filter(|(index, partition)| partition.leader == self.broker && !is_known(index, partition))
+                .peekable();
+            if changed.peek().is_some() {
+                let config = Arc::new(after.topic_config(&topic.name, self.broker, &self.file));
+                specs.extend(changed.map(|(index, partition)| {
+                    spec(topic, Arc::clone(&config), (*index, partition), lag_time_max_ms)
+                }));
+            }
         }
         specs
-    }
-
-    fn spec(
-        &self,
-        image: &MetadataImage,
-        topic: &Topic,
-        index: PartitionIndex,
-        partition: &Partition,
-    ) -> PartitionSpec {
-        let config = image.topic_config(&topic.name, self.broker, &self.file);
-        let layers = image.broker_layers(self.broker, &self.file);
-        let lag_time_max_ms = broker_number("replica.lag.time.max.ms", &layers);
-        let leader = LeaderWord {
-            leader_epoch: partition.leader_epoch,
-            partition_epoch: partition.partition_epoch,
-            replicas: partition.replicas.clone(),
-            isr: partition.isr.clone(),
-            min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
-            lag_time_max_ms: lag_time_max_ms.unwrap_or(LAG_TIME_MAX_MS_DEFAULT),
-        };
-        PartitionSpec {
-            topic: Arc::clone(&topic.name),
-            topic_id: topic.topic_id,
-            index: index.0,
-            config,
-            leader,
-        }
     }
 
     /// Opens on up to `threads` threads; one by one when there is but one to open.
@@ -146,4 +128,21 @@ impl Publisher {
         let names: BTreeSet<&str> = of_topics.map(|resource| resource.name.as_str()).collect();
         names.into_iter().filter_map(|name| after.topic_by_name(name)).collect()
     }
+}
+
+fn spec(
+    topic: &Topic,
+    config: Arc<TopicConfig>,
+    (index, partition): (PartitionIndex, &Partition),
+    lag_time_max_ms: i64,
+) -> PartitionSpec {
+    let leader = LeaderWord {
+        leader_epoch: partition.leader_epoch,
+        partition_epoch: partition.partition_epoch,
+        replicas: partition.replicas.clone(),
+        isr: partition.isr.clone(),
+        min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+        lag_time_max_ms,
+    };
+    PartitionSpec { topic: Arc::clone(&topic.name), topic_id: topic.topic_id, index: index.0, config, leader }
 }

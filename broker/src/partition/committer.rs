@@ -16,8 +16,8 @@ use parking_lot::{Condvar, Mutex};
 use super::handle::PartitionHandle;
 use crate::metrics::Metrics;
 
-/// Threads that sync beside the committer itself. More than a disk has queues for gains nothing.
-const SYNC_THREADS: usize = 3;
+/// Threads that sync beside the committer itself; measured in docs/decisions/0011.
+const SYNC_THREADS: usize = 7;
 
 #[derive(Default)]
 struct Queue {

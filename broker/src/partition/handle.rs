@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::committer::Committer;
+use super::moved::Moved;
 use super::waiters::{FetchWaiter, Waiters};
 
 /// Why a partition cannot do what it is asked.
@@ -73,6 +74,12 @@ impl Traffic {
     }
 }
 
+/// What a partition tells about itself to those who come round: the committer and housekeeping.
+pub(super) struct Rounds {
+    pub committer: Committer,
+    pub moved: Arc<Moved>,
+}
+
 pub struct PartitionHandle {
     pub topic: Arc<str>,
     pub topic_id: TopicId,
@@ -83,7 +90,7 @@ pub struct PartitionHandle {
     view: Arc<PartitionView>,
     config: ArcSwap<TopicConfig>,
     waiters: Waiters,
-    committer: Committer,
+    rounds: Rounds,
     /// True while the partition stands in the committer's queue.
     is_queued: AtomicBool,
     health: AtomicU8,
@@ -93,8 +100,8 @@ impl PartitionHandle {
     pub(super) fn new(
         (topic, topic_id, index): (Arc<str>, TopicId, i32),
         partition: Partition,
-        config: TopicConfig,
-        committer: Committer,
+        config: Arc<TopicConfig>,
+        rounds: Rounds,
     ) -> PartitionHandle {
         PartitionHandle {
             topic,
@@ -103,9 +110,9 @@ impl PartitionHandle {
             traffic: Traffic::default(),
             view: partition.view(),
             partition: Mutex::new(Some(partition)),
-            config: ArcSwap::from_pointee(config),
+            config: ArcSwap::new(config),
             waiters: Waiters::default(),
-            committer,
+            rounds,
             is_queued: AtomicBool::new(false),
             health: AtomicU8::new(HEALTHY),
         }
@@ -140,6 +147,7 @@ impl PartitionHandle {
         // A duplicate appends nothing: its bytes must not count twice.
         if self.view.log_end_offset() > end_before {
             self.waiters.appended(appended.end_offset, batches.len() as u64);
+            self.rounds.moved.note(batches.len() as u64);
         }
         drop(guard);
         self.carry_out(&appended.effects);
@@ -156,24 +164,30 @@ impl PartitionHandle {
     /// Takes changed settings of the topic.
     pub(super) fn configure(
         self: &Arc<Self>,
-        topic: TopicConfig,
+        topic: Arc<TopicConfig>,
         log: LogConfig,
     ) -> Result<(), PartitionError> {
         let min_insync_replicas = usize::try_from(topic.min_insync_replicas).unwrap_or(1);
         let effects = self.with(|partition| partition.update_config(log, min_insync_replicas))?;
-        self.config.store(Arc::new(topic));
+        self.config.store(topic);
         self.carry_out(&effects);
         Ok(())
     }
 
     /// Moves the log's start; returns where it is now. Never past the watermark.
     pub fn delete_records(&self, before: Offset) -> Result<Offset, PartitionError> {
-        Ok(self.with(|partition| partition.delete_records(before))??)
+        let log_start = self.with(|partition| partition.delete_records(before))??;
+        self.rounds.moved.note(0);
+        Ok(log_start)
     }
 
     /// Deletes what retention does not keep. The files are renamed; `take_unlinks` names them when they may go.
     pub(super) fn enforce_retention(&self, now_ms: i64) -> Result<Retained, PartitionError> {
-        Ok(self.with(|partition| partition.enforce_retention(now_ms))??)
+        let retained = self.with(|partition| partition.enforce_retention(now_ms))??;
+        if retained.deleted_segments > 0 {
+            self.rounds.moved.note(0);
+        }
+        Ok(retained)
     }
 
     /// Files whose time has come; unlinking them is slow and needs no lock.
@@ -181,9 +195,11 @@ impl PartitionHandle {
         self.with(|partition| partition.take_unlinks(now_ms)).unwrap_or_default()
     }
 
-    /// What the recovery checkpoint may say; nothing once closed.
-    pub(super) fn recovery_point(&self) -> Option<Offset> {
-        self.with(|partition| partition.recovery_point()).ok()
+    /// Has what is only in the page cache flushed, though nobody waits for it: a start after a crash reads it again.
+    pub(super) fn flush_behind(self: &Arc<Self>) {
+        if self.view.durable_end() < self.view.log_end_offset() {
+            self.queue();
+        }
     }
 
     /// Waits until consumers may see everything below `end_offset`.
@@ -229,7 +245,10 @@ impl PartitionHandle {
     pub(super) fn end_flush(self: &Arc<Self>, flushed: Flushed) {
         let ended = self.partition.lock().as_mut().map(|partition| partition.end_flush(flushed));
         match ended {
-            Some(Ok(effects)) => self.carry_out(&effects),
+            Some(Ok(effects)) => {
+                self.rounds.moved.note(0);
+                self.carry_out(&effects);
+            }
             Some(Err(poisoned)) => {
                 tracing::error!(topic = %self.topic, partition = self.index, "{poisoned}");
                 self.leave(FAILED);
@@ -265,9 +284,16 @@ impl PartitionHandle {
     fn carry_out(self: &Arc<Self>, effects: &Effects) {
         if let Some(high_watermark) = effects.high_watermark {
             self.waiters.advanced(high_watermark);
+            self.rounds.moved.note(0);
         }
-        if effects.flush_wanted && !self.is_queued.swap(true, Ordering::AcqRel) {
-            self.committer.enqueue(Arc::clone(self));
+        if effects.flush_wanted {
+            self.queue();
+        }
+    }
+
+    fn queue(self: &Arc<Self>) {
+        if !self.is_queued.swap(true, Ordering::AcqRel) {
+            self.rounds.committer.enqueue(Arc::clone(self));
         }
     }
 }

@@ -1,18 +1,19 @@
 //! What a data directory needs now and then: retention, the checkpoint files, and the freeing of deleted bytes.
 //!
 //! One thread with one deadline per duty. Retention every log.retention.check.interval.ms; recovery points and
-//! log starts every log.flush.offset.checkpoint.interval.ms; high watermarks every
-//! replica.high.watermark.checkpoint.interval.ms, and only if one moved; then also what may be freed is collected, and
-//! goes piece by piece in between (`reclaim.rs`). Errors are logged and tried again.
+//! log starts every log.flush.offset.checkpoint.interval.ms, or after many bytes; high watermarks every
+//! replica.high.watermark.checkpoint.interval.ms; all of them only if something moved, so that thousands of idle
+//! partitions cost nothing. Then also what may be freed is collected, and goes piece by piece in between
+//! (`reclaim.rs`). Errors are logged and tried again.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use logspine_storage::checkpoint::Offsets;
 use parking_lot::{Condvar, Mutex};
 use tracing::{error, info};
 
+use super::handle::PartitionHandle;
 use super::reclaim::Reclaim;
 use super::registry::Registry;
 use crate::config::LogDirConfig;
@@ -60,20 +61,21 @@ struct Worker {
     retention: Duty,
     checkpoints: Duty,
     high_watermarks: Duty,
-    written: Offsets,
     reclaim: Reclaim,
 }
+
+/// After so many bytes the recovery points are written before their time: a start after a crash checks as much.
+const CHECKPOINT_BYTES: u64 = 512 << 20;
 
 impl Housekeeping {
     pub fn start(registry: Arc<Registry>, config: &LogDirConfig) -> std::io::Result<Housekeeping> {
         let now = Instant::now();
         let mut worker = Worker {
-            registry,
             retention: Duty::every(config.retention_check_interval_ms, now),
             checkpoints: Duty::every(config.flush_offset_checkpoint_interval_ms, now),
             high_watermarks: Duty::every(config.high_watermark_checkpoint_interval_ms, now),
-            written: Offsets::default(),
             reclaim: Reclaim::default(),
+            registry,
         };
         let stop = Arc::<Stop>::default();
         let told = Arc::clone(&stop);
@@ -117,10 +119,8 @@ impl Worker {
         if self.retention.take(now) {
             self.enforce_retention();
         }
-        if self.checkpoints.take(now)
-            && let Err(error) = self.registry.positions().write(self.registry.log_dir())
-        {
-            error!("cannot write the checkpoints: {error}");
+        if self.checkpoints.take(now) || self.registry.moved().bytes() >= CHECKPOINT_BYTES {
+            self.checkpoint_positions();
         }
         if self.high_watermarks.take(now) {
             self.checkpoint_high_watermarks();
@@ -145,15 +145,26 @@ impl Worker {
         }
     }
 
-    /// An idle broker writes nothing.
-    fn checkpoint_high_watermarks(&mut self) {
-        let offsets = self.registry.offsets(|partition| Some(partition.view().high_watermark()));
-        if offsets == self.written {
+    /// An idle broker writes nothing. What is only in the page cache is on disk by the next time, so that a start
+    /// after a crash never has more to check than was written between two checkpoints.
+    fn checkpoint_positions(&self) {
+        if !self.registry.moved().take_position() {
             return;
         }
-        match self.registry.log_dir().write_high_watermarks(&offsets) {
-            Ok(()) => self.written = offsets,
-            Err(error) => error!("cannot write the high watermarks: {error}"),
+        if let Err(error) = self.registry.write_positions() {
+            error!("cannot write the checkpoints: {error}");
+            self.registry.moved().note(0);
+        }
+        self.registry.all().iter().for_each(PartitionHandle::flush_behind);
+    }
+
+    fn checkpoint_high_watermarks(&self) {
+        if !self.registry.moved().take_watermark() {
+            return;
+        }
+        if let Err(error) = self.registry.write_high_watermarks() {
+            error!("cannot write the high watermarks: {error}");
+            self.registry.moved().note(0);
         }
     }
 }

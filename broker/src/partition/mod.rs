@@ -2,13 +2,14 @@
 //!
 //! `registry` finds a replica by topic id or name, `handle` is the shell around one `replica::Partition`,
 //! `waiters` are the requests that wait for an append, a flush or the watermark, `committer` is the one
-//! thread per data directory that runs flush rounds, `housekeeping` does retention and checkpoints.
+//! thread per data directory that runs flush rounds, `housekeeping` does retention, and checkpoints of what `moved`.
 //! The controller's publisher opens, configures and deletes; `api/` and the coordinator append and read.
 
 mod committer;
 mod handle;
 mod housekeeping;
 mod log_config;
+mod moved;
 mod reclaim;
 mod registry;
 mod waiters;
@@ -16,5 +17,5 @@ mod waiters;
 pub use committer::{Committer, CommitterThread};
 pub use handle::{PartitionError, PartitionHandle, WaitError};
 pub use housekeeping::Housekeeping;
-pub use registry::{Checkpoints, Lookup, PartitionSpec, Positions, Registry};
+pub use registry::{Checkpoints, Lookup, PartitionSpec, Registry};
 pub use waiters::FetchWaiter;

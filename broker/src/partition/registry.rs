@@ -10,15 +10,16 @@ use std::sync::Arc;
 
 use logspine_cluster::metadata::configs::TopicConfig;
 use logspine_protocol::types::{BrokerId, Offset, PartitionIndex, TopicId};
-use logspine_replica::{LeaderWord, OpenPartition, Partition};
-use logspine_storage::checkpoint::Offsets;
+use logspine_replica::{LeaderWord, OpenPartition, Partition, PartitionView};
+use logspine_storage::checkpoint::{Offsets, Positions};
 use logspine_storage::{LogDir, StorageError, Unlink};
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
 
 use super::committer::Committer;
-use super::handle::{PartitionError, PartitionHandle};
+use super::handle::{PartitionError, PartitionHandle, Rounds};
 use super::log_config::log_config;
+use super::moved::Moved;
 
 /// What the publisher knows about a replica that shall live here.
 #[derive(Debug, Clone)]
@@ -26,7 +27,8 @@ pub struct PartitionSpec {
     pub topic: Arc<str>,
     pub topic_id: TopicId,
     pub index: i32,
-    pub config: TopicConfig,
+    /// Shared by the partitions of the topic.
+    pub config: Arc<TopicConfig>,
     pub leader: LeaderWord,
 }
 
@@ -55,11 +57,28 @@ pub struct Checkpoints {
     pub is_clean: bool,
 }
 
+impl Checkpoints {
+    /// Recovery point, log start and high watermark of a log.
+    fn of(&self, topic: &str, index: i32) -> [Offset; 3] {
+        [&self.recovery_points, &self.log_starts, &self.high_watermarks]
+            .map(|offsets| LogDir::offset_of(offsets, topic, index))
+    }
+
+    /// The log is open and speaks for itself. A later one of the same name is another log.
+    fn forget(&mut self, topic: &str, index: i32) {
+        let key = (topic.to_owned(), index);
+        for offsets in [&mut self.recovery_points, &mut self.log_starts, &mut self.high_watermarks] {
+            offsets.remove(&key);
+        }
+    }
+}
+
 pub struct Registry {
     maps: RwLock<Maps>,
     log_dir: Arc<LogDir>,
     committer: Committer,
-    checkpoints: Checkpoints,
+    checkpoints: Mutex<Checkpoints>,
+    moved: Arc<Moved>,
     broker: BrokerId,
     producer_id_expiration_ms: i64,
     /// Directories of deleted partitions whose bytes are still there.
@@ -80,7 +99,8 @@ impl Registry {
             maps: RwLock::default(),
             log_dir,
             committer,
-            checkpoints,
+            checkpoints: Mutex::new(checkpoints),
+            moved: Arc::default(),
             broker,
             producer_id_expiration_ms,
             doomed: Mutex::default(),
@@ -144,6 +164,8 @@ impl Registry {
             Ok(handle) => {
                 maps.offline.remove(&key);
                 maps.by_id.insert(key, Arc::clone(&handle));
+                drop(maps);
+                self.checkpoints.lock().forget(&topic, key.1);
                 Ok(handle)
             }
             Err(error) => {
@@ -156,7 +178,10 @@ impl Registry {
 
     fn open_log(&self, now_ms: i64, spec: PartitionSpec) -> Result<Arc<PartitionHandle>, PartitionError> {
         let PartitionSpec { topic, topic_id, index, config, leader } = spec;
-        let offset = |offsets: &Offsets| LogDir::offset_of(offsets, &topic, index);
+        let ([recovery_point, log_start, high_watermark], clean) = {
+            let checkpoints = self.checkpoints.lock();
+            (checkpoints.of(&topic, index), checkpoints.is_clean)
+        };
         let (partition, recovered) = Partition::open(OpenPartition {
             disk: Arc::clone(self.log_dir.disk()),
             dir: self.log_dir.partition_path(&topic, index),
@@ -165,10 +190,10 @@ impl Registry {
             partition: PartitionIndex(index),
             config: log_config(&config, self.producer_id_expiration_ms),
             broker: self.broker,
-            recovery_point: offset(&self.checkpoints.recovery_points),
-            log_start: offset(&self.checkpoints.log_starts),
-            high_watermark: offset(&self.checkpoints.high_watermarks),
-            clean: self.checkpoints.is_clean,
+            recovery_point,
+            log_start,
+            high_watermark,
+            clean,
             now_ms,
         })?;
         if let Some(damage) = &recovered.damage {
@@ -182,17 +207,17 @@ impl Registry {
                 recovered.truncated_bytes
             );
         }
-        let committer = self.committer.clone();
-        let handle = Arc::new(PartitionHandle::new((topic, topic_id, index), partition, config, committer));
+        let rounds = Rounds { committer: self.committer.clone(), moved: Arc::clone(&self.moved) };
+        let handle = Arc::new(PartitionHandle::new((topic, topic_id, index), partition, config, rounds));
         handle.become_leader(now_ms, leader)?;
         Ok(handle)
     }
 
     /// Takes changed settings for all open replicas of a topic.
-    pub fn configure_topic(&self, topic_id: TopicId, config: &TopicConfig) {
+    pub fn configure_topic(&self, topic_id: TopicId, config: &Arc<TopicConfig>) {
         for handle in self.of_topic(topic_id) {
             let log = log_config(config, self.producer_id_expiration_ms);
-            if let Err(error) = handle.configure(config.clone(), log) {
+            if let Err(error) = handle.configure(Arc::clone(config), log) {
                 warn!(topic = %handle.topic, partition = handle.index, "settings not taken: {error}");
             }
         }
@@ -239,6 +264,11 @@ impl Registry {
         self.doomed.lock().push(Unlink::dir(self.log_dir.disk(), dir));
     }
 
+    /// What happened since the checkpoint files were written.
+    pub(super) fn moved(&self) -> &Moved {
+        &self.moved
+    }
+
     /// Closes every replica; the contents of the checkpoint files if all of them closed cleanly.
     pub fn close_all(&self) -> Option<Positions> {
         let mut positions = self.positions();
@@ -247,7 +277,8 @@ impl Registry {
         for (handle, closed) in close_side_by_side(handles) {
             match closed {
                 Ok(Some(end)) => {
-                    positions.recovery_points.insert((handle.topic.to_string(), handle.index), end);
+                    let key = (handle.topic.to_string(), handle.index);
+                    positions.recovery_points.get_or_insert_default().insert(key, end);
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -259,39 +290,68 @@ impl Registry {
         all_clean.then_some(positions)
     }
 
-    /// One position of every open replica, keyed as the checkpoint files are.
-    pub fn offsets(&self, of: impl Fn(&PartitionHandle) -> Option<Offset>) -> Offsets {
+    /// One position of every replica, keyed as the checkpoint files are. Takes no partition's lock.
+    fn offsets(
+        &self,
+        of_closed: impl Fn(&Checkpoints) -> &Offsets,
+        of_open: impl Fn(&PartitionView) -> Offset,
+    ) -> Offsets {
+        // A log that opens meanwhile is in either of them.
+        let mut offsets = of_closed(&self.checkpoints.lock()).clone();
         let handles = self.all();
-        let entry = |handle: &Arc<PartitionHandle>| {
-            of(handle).map(|offset| ((handle.topic.to_string(), handle.index), offset))
-        };
-        handles.iter().filter_map(entry).collect()
+        let open = handles.iter();
+        offsets.extend(open.map(|handle| ((handle.topic.to_string(), handle.index), of_open(handle.view()))));
+        offsets
     }
 
     /// What the recovery checkpoint said of a log when the process started; 0 if nothing.
     pub fn recovery_point_at_start(&self, topic: &str, index: i32) -> Offset {
-        LogDir::offset_of(&self.checkpoints.recovery_points, topic, index)
+        LogDir::offset_of(&self.checkpoints.lock().recovery_points, topic, index)
     }
 
     /// The owner of a log that is no replica (the metadata log) says what is durable. It goes into the file with
     /// the next checkpoint, beside the replicas' own.
     pub fn note_recovery_point(&self, topic: &str, index: i32, offset: Offset) {
-        self.other_recovery_points.lock().insert((topic.to_owned(), index), offset);
-    }
-
-    /// Everything that the checkpoint files shall say now.
-    pub fn positions(&self) -> Positions {
-        let mut recovery_points = self.offsets(PartitionHandle::recovery_point);
-        recovery_points.extend(self.other_recovery_points.lock().clone());
-        Positions {
-            log_starts: self.offsets(|handle| Some(handle.view().log_start_offset())),
-            recovery_points,
-            high_watermarks: self.offsets(|handle| Some(handle.view().high_watermark())),
+        let known = self.other_recovery_points.lock().insert((topic.to_owned(), index), offset);
+        if known != Some(offset) {
+            self.moved.note(0);
         }
     }
 
+    /// Everything that the checkpoint files shall say now. Logs that are not open keep what was said of them.
+    fn positions(&self) -> Positions {
+        let mut recovery_points = self.offsets(|said| &said.recovery_points, PartitionView::durable_end);
+        recovery_points.extend(self.other_recovery_points.lock().clone());
+        Positions {
+            log_starts: Some(self.log_starts()),
+            recovery_points: Some(recovery_points),
+            high_watermarks: Some(self.high_watermarks()),
+        }
+    }
+
+    fn log_starts(&self) -> Offsets {
+        self.offsets(|said| &said.log_starts, PartitionView::log_start_offset)
+    }
+
+    fn high_watermarks(&self) -> Offsets {
+        self.offsets(|said| &said.high_watermarks, PartitionView::high_watermark)
+    }
+
+    /// Brings all checkpoint files up to date.
+    pub(super) fn write_positions(&self) -> Result<(), StorageError> {
+        self.log_dir.write_positions(|| self.positions())
+    }
+
+    pub(super) fn write_high_watermarks(&self) -> Result<(), StorageError> {
+        self.log_dir.write_positions(|| Positions {
+            high_watermarks: Some(self.high_watermarks()),
+            ..Positions::default()
+        })
+    }
+
     pub fn write_log_starts(&self) -> Result<(), StorageError> {
-        self.log_dir.write_log_starts(&self.offsets(|handle| Some(handle.view().log_start_offset())))
+        self.log_dir
+            .write_positions(|| Positions { log_starts: Some(self.log_starts()), ..Positions::default() })
     }
 }
 
@@ -315,20 +375,4 @@ fn close_side_by_side(handles: Vec<Arc<PartitionHandle>>) -> Vec<Closed> {
         let threads: Vec<_> = (0..CLOSE_THREADS).map(|_| scope.spawn(close)).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("closing returns its errors")).collect()
     })
-}
-
-/// The contents of the checkpoint files. Each position is a lower bound, so their order does not matter.
-#[derive(Debug, Default)]
-pub struct Positions {
-    pub log_starts: Offsets,
-    pub recovery_points: Offsets,
-    pub high_watermarks: Offsets,
-}
-
-impl Positions {
-    pub fn write(self, log_dir: &LogDir) -> Result<(), StorageError> {
-        log_dir.write_log_starts(&self.log_starts)?;
-        log_dir.write_recovery_points(|| self.recovery_points)?;
-        log_dir.write_high_watermarks(&self.high_watermarks)
-    }
 }

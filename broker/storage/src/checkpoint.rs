@@ -19,6 +19,18 @@ use crate::names;
 /// Offsets by topic and partition.
 pub type Offsets = BTreeMap<(String, i32), Offset>;
 
+/// What the three files of a data directory say; `None` leaves the file as it is. Each position is a lower bound, so
+/// the order in which they are written does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Positions {
+    /// Below these nothing is served.
+    pub log_starts: Option<Offsets>,
+    /// Below these everything is on stable storage.
+    pub recovery_points: Option<Offsets>,
+    /// Below these everything is committed.
+    pub high_watermarks: Option<Offsets>,
+}
+
 /// One for the process: data directories are few and these writes rare.
 static RECOVERY_POINTS: Mutex<()> = Mutex::new(());
 
@@ -49,6 +61,28 @@ pub fn write_recovery_points(
 ) -> Result<(), StorageError> {
     let _one_writer = RECOVERY_POINTS.lock();
     write(disk, &data_dir.join(names::RECOVERY_POINT_CHECKPOINT), &collect())
+}
+
+/// Replaces every position by those that `collect` reads; no partition is created, deleted or truncated meanwhile,
+/// so that none of another life of its name is written.
+pub(crate) fn write_positions(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    collect: impl FnOnce() -> Positions,
+) -> Result<(), StorageError> {
+    let _one_writer = RECOVERY_POINTS.lock();
+    let positions = collect();
+    let files = [
+        (names::LOG_START_CHECKPOINT, positions.log_starts),
+        (names::RECOVERY_POINT_CHECKPOINT, positions.recovery_points),
+        (names::REPLICATION_CHECKPOINT, positions.high_watermarks),
+    ];
+    for (name, offsets) in files {
+        if let Some(offsets) = offsets {
+            write(disk, &data_dir.join(name), &offsets)?;
+        }
+    }
+    Ok(())
 }
 
 /// Lowers the durable recovery point of one log to `offset` if it is above.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use logspine_protocol::types::{Offset, TopicId};
 
-use crate::checkpoint::{self, Offsets};
+use crate::checkpoint::{self, Offsets, Positions};
 use crate::clean_shutdown::CleanShutdown;
 use crate::disk::{self, Disk, DiskLock, Space};
 use crate::error::{StorageError, io_at};
@@ -133,6 +133,12 @@ impl LogDir {
     /// Writes `Log::recovery_point` of every log; `collect` is called while no truncation is under way.
     pub fn write_recovery_points(&self, collect: impl FnOnce() -> Offsets) -> Result<(), StorageError> {
         checkpoint::write_recovery_points(&*self.disk, &self.path, collect)
+    }
+
+    /// Writes what `collect` reads while no log is being created, truncated or deleted. It must take no lock that is
+    /// held during one of these: the positions that a `LogReader` publishes need none.
+    pub fn write_positions(&self, collect: impl FnOnce() -> Positions) -> Result<(), StorageError> {
+        checkpoint::write_positions(&*self.disk, &self.path, collect)
     }
 
     /// Where logs start, as far as retention or DeleteRecords moved it inside of a segment.

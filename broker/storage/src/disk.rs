@@ -10,11 +10,15 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::names;
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Existing, for reading.
     Read,
+    /// Existing, for reading and writing.
+    Update,
     /// For reading and writing; created if absent.
     Write,
 }
@@ -72,6 +76,11 @@ pub trait DiskFile: Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes all of `slices` one after the other; on an error any part may have been written.
     fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<()>;
+    /// Takes room for the bytes up to `len_bytes` from the file system without changing the file's size, so that writes
+    /// need not look for it. A hint: whoever cannot does nothing. `truncate` gives back what is behind the end.
+    fn allocate(&self, _position: u64, _len_bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
     /// Cuts the file.
     fn truncate(&self, len_bytes: u64) -> io::Result<()>;
     /// fdatasync: bytes and size are durable when it returns.
@@ -127,13 +136,18 @@ pub fn create_dir_all(disk: &dyn Disk, path: &Path) -> io::Result<()> {
 /// Replaces a small file so that a crash leaves either the old or the new content: temporary file, sync, rename,
 /// sync of the directory.
 pub fn replace_file(disk: &dyn Disk, path: &Path, content: &[u8]) -> io::Result<()> {
+    rename_new_content(disk, path, content)?;
+    disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// The same without the last step: until the directory is synced, a crash leaves the old content or the new.
+pub(crate) fn rename_new_content(disk: &dyn Disk, path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
+    name.push(names::TEMPORARY);
     let temporary = path.with_file_name(name);
     let file = disk.open(&temporary, Access::Write)?;
     file.truncate(0)?;
     file.write_at(&[IoSlice::new(content)], 0)?;
     file.sync_data()?;
-    disk.rename(&temporary, path)?;
-    disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
+    disk.rename(&temporary, path)
 }

@@ -7,7 +7,6 @@
 #![deny(unsafe_code)] // One file has a system call without a safe wrapper: page_cache.rs.
 
 pub mod checkpoint;
-pub mod committer;
 pub mod config;
 pub mod directory;
 pub mod disk;
@@ -23,6 +22,7 @@ pub mod reclaim;
 pub mod sim_disk;
 
 mod clean_shutdown;
+mod creation;
 mod index;
 mod lookup;
 mod meta_properties;

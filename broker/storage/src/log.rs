@@ -90,6 +90,8 @@ struct Dirty {
     active: bool,
     /// Names in the partition's directory.
     dir: bool,
+    /// The directory's own name and the topic id: the partition is new and was never flushed.
+    created: bool,
     /// Leader epochs that `leader-epoch-checkpoint` does not have.
     epochs: bool,
 }
@@ -114,6 +116,8 @@ pub struct Log {
     /// Set while a flush runs: the end it may make durable at most, lowered by truncations meanwhile.
     flush_cap: Option<Offset>,
     unlinks: Vec<Unlink>,
+    /// Indexes and producers on disk are not those of a clean close.
+    unclosed: bool,
 }
 
 impl Log {
@@ -149,10 +153,11 @@ impl Log {
             active_file,
             producers: opened.producers,
             undecided: BTreeMap::new(),
-            dirty: Dirty { dir: opened.dir_dirty, ..Dirty::default() },
+            dirty: Dirty { dir: opened.dir_dirty, created: opened.is_new, ..Dirty::default() },
             poison: Poison::default(),
             flush_cap: None,
             unlinks: opened.unlinks,
+            unclosed: !opened.is_closed,
         };
         Ok((log, opened.recovered))
     }
@@ -236,14 +241,17 @@ impl Log {
     }
 
     /// Closes the log. With `clean`, everything is made durable, indexes and producer state included, so that the
-    /// next start need not read the log; then the recovery point is the log end. Without, nothing is written.
+    /// next start need not read the log; then the recovery point is the log end. Without, nothing is written, and
+    /// neither is for a log that is as it was opened: thousands of idle ones close at once.
     pub fn close(mut self, clean: bool) -> Result<Offset, StorageError> {
         if clean && self.reader.damage().is_none() {
             self.poison.check()?;
-            self.dirty.files.extend(self.active.write_indexes(true)?);
-            self.write_snapshot()?;
-            self.dirty.dir = true;
-            if let Some(job) = self.begin_flush() {
+            if self.unclosed {
+                self.dirty.files.extend(self.active.write_indexes(true)?);
+                self.write_snapshot()?;
+            }
+            let is_empty_and_new = self.dirty.created && !self.unclosed;
+            if let Some(job) = self.begin_flush().filter(|_| !is_empty_and_new) {
                 let done = job.run();
                 self.end_flush(done)?;
             }

@@ -18,6 +18,8 @@ pub const TXN_INDEX: &str = "txnindex";
 pub const SNAPSHOT: &str = "snapshot";
 /// Suffix of a file that waits for its unlink.
 pub const DELETED: &str = ".deleted";
+/// Suffix of a small file's new content, before it takes the old one's place.
+pub const TEMPORARY: &str = ".tmp";
 /// Leader epochs of a partition.
 pub const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 /// Topic id of a partition.

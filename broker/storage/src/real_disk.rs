@@ -10,6 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::FallocateFlags;
+
 use crate::disk::{Access, Disk, DiskFile, DiskLock, Entry, Space};
 use crate::page_cache;
 
@@ -29,8 +31,10 @@ impl Disk for RealDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.read(true);
-        if access == Access::Write {
-            options.write(true).create(true).truncate(false);
+        match access {
+            Access::Read => {}
+            Access::Update => drop(options.write(true)),
+            Access::Write => drop(options.write(true).create(true).truncate(false)),
         }
         Ok(Arc::new(RealFile(options.open(path)?)))
     }
@@ -125,6 +129,11 @@ impl DiskFile for RealFile {
             start = end;
         }
         Ok(())
+    }
+
+    fn allocate(&self, position: u64, len_bytes: u64) -> io::Result<()> {
+        rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, position, len_bytes)
+            .map_err(io::Error::from)
     }
 
     fn truncate(&self, len_bytes: u64) -> io::Result<()> {

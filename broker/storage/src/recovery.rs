@@ -15,7 +15,7 @@ use std::sync::Arc;
 use logspine_protocol::batch::BatchView;
 use logspine_protocol::types::Offset;
 
-use crate::disk::{self, Disk, read_exact_at};
+use crate::disk::{self, Disk, Entry, read_exact_at};
 use crate::epochs::Epochs;
 use crate::error::{StorageError, io_at};
 use crate::log::{OpenLog, Recovered};
@@ -24,7 +24,7 @@ use crate::reclaim::Unlink;
 use crate::segment::{Segment, SliceError};
 use crate::txn_index::{AbortedTxn, TxnIndex};
 use crate::walk::Look;
-use crate::{checkpoint, log, names, partition_metadata};
+use crate::{checkpoint, creation, log, names, partition_metadata};
 
 /// A log as it was found or made.
 pub(crate) struct Opened {
@@ -37,6 +37,10 @@ pub(crate) struct Opened {
     pub unlinks: Vec<Unlink>,
     /// A name was added that is not synced yet.
     pub dir_dirty: bool,
+    /// Made by `creation`: not even the directory's own name is synced.
+    pub is_new: bool,
+    /// Indexes and producers on disk are those of a clean close.
+    pub is_closed: bool,
     pub recovered: Recovered,
 }
 
@@ -45,7 +49,11 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     let disk = &*args.disk;
     let dir: Arc<Path> = args.dir.clone().into();
     disk.create_dir(&dir).map_err(io_at("create", &dir))?;
-    let found = Found::list(args, &dir)?;
+    let entries = disk.list(&dir).map_err(io_at("list", &dir))?;
+    if let Some(created) = creation::create(args, &dir, &entries)? {
+        return Ok(created);
+    }
+    let found = Found::from(args, &dir, entries)?;
     let args = &match as_new(args, &dir, &found)? {
         Some(fresh) => fresh,
         None => args.clone(),
@@ -97,7 +105,20 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     if let Some(active) = segments.last() {
         active.set_active(true);
     }
-    Ok(Opened { dir, segments, log_start, epochs, producers, txn_index, unlinks, dir_dirty, recovered })
+    let is_closed = scanned_from.is_none();
+    Ok(Opened {
+        dir,
+        segments,
+        log_start,
+        epochs,
+        producers,
+        txn_index,
+        unlinks,
+        dir_dirty,
+        is_new: false,
+        is_closed,
+        recovered,
+    })
 }
 
 /// A directory without metadata and without data is a new partition. Checkpoints that know its name speak of an
@@ -154,9 +175,8 @@ struct Found {
 }
 
 impl Found {
-    /// Lists the directory and clears away what a crash left half-done.
-    fn list(args: &OpenLog, dir: &Path) -> Result<Found, StorageError> {
-        let entries = args.disk.list(dir).map_err(io_at("list", dir))?;
+    /// Clears away what a crash left half-done.
+    fn from(args: &OpenLog, dir: &Path, entries: Vec<Entry>) -> Result<Found, StorageError> {
         let logs: Vec<_> = entries
             .iter()
             .filter_map(|entry| match names::parse_segment_file(&entry.name)? {
@@ -184,7 +204,7 @@ impl Found {
                 Some((offset, names::INDEX | names::TIME_INDEX | names::TXN_INDEX)) => {
                     logs.binary_search_by_key(&offset, |(base, _)| *base).is_err()
                 }
-                _ => entry.name.ends_with(".tmp"),
+                _ => entry.name.ends_with(names::TEMPORARY),
             };
             if leftover {
                 args.disk.remove_file(&path).map_err(io_at("remove", &path))?;

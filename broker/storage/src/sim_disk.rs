@@ -218,7 +218,7 @@ impl Disk for SimDisk {
         let (dir, name) = inner.state.parent(path)?;
         let inode = match inner.state.lookup(dir, &name)? {
             Some(inode) => inode,
-            None if access == Access::Read => return Err(io::ErrorKind::NotFound.into()),
+            None if access != Access::Write => return Err(io::ErrorKind::NotFound.into()),
             None => {
                 let inode = inner.state.next_inode();
                 inner.perform(Op::Create { dir, name, inode })?;

@@ -11,7 +11,7 @@ use logspine_protocol::batch::{BatchView, iter_batches};
 use logspine_protocol::types::{LeaderEpoch, Offset};
 use logspine_storage::config::CleanupPolicy;
 use logspine_storage::disk::Access;
-use logspine_storage::sim_disk::SimDisk;
+use logspine_storage::sim_disk::{Op, SimDisk};
 use logspine_storage::{AppendError, Disk, LogConfig, ReadError};
 use support::*;
 
@@ -502,25 +502,41 @@ fn a_new_partition_of_an_old_name_inherits_no_checkpoint() {
 }
 
 #[test]
-fn one_round_of_the_committer_serves_many_logs() {
-    let (_, disk) = sim();
+fn an_empty_partition_costs_no_sync_until_its_first_flush_which_has_its_names_too() {
+    let (sim, disk) = sim();
+    sim.record();
     logspine_storage::disk::create_dir_all(&*disk, Path::new(DATA_DIR)).unwrap();
-    let mut logs: Vec<_> = (0..20)
-        .map(|n| {
-            let args = logspine_storage::OpenLog {
-                dir: Path::new(DATA_DIR).join(format!("topic-{n}")),
-                ..args(&disk, &LogConfig::default())
-            };
-            logspine_storage::Log::open(args).unwrap().0
-        })
-        .collect();
-    for log in &mut logs {
-        log.append_as_leader(&batch(1, 5, 4), EPOCH, NOW_MS).unwrap();
-    }
-    let jobs = logs.iter_mut().enumerate().map(|(n, log)| (n, log.begin_flush().unwrap())).collect();
-    let done = logspine_storage::committer::run_round(jobs, 4);
-    assert_eq!(done.iter().map(|(n, _)| *n).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
-    for (n, done) in done {
-        assert_eq!(logs[n].end_flush(done).unwrap().offset, Offset(5));
-    }
+    let syncs =
+        || sim.recorded().iter().filter(|op| matches!(op, Op::SyncFile { .. } | Op::SyncDir { .. })).count();
+    let before = syncs();
+    let mut log = logspine_storage::Log::open(args(&disk, &LogConfig::default())).unwrap().0;
+    assert_eq!(syncs() - before, 0, "a creation");
+    log.append_as_leader(&batch(1, 5, 4), EPOCH, NOW_MS).unwrap();
+    assert!(flush(&mut log));
+    // The records, topic id, leader epochs, the directory and its own name.
+    assert_eq!(syncs() - before, 5, "the first flush");
+    log.append_as_leader(&batch(1, 5, 4), EPOCH, NOW_MS).unwrap();
+    assert!(flush(&mut log));
+    assert_eq!(syncs() - before, 6, "the second flush");
+    drop(log);
+    sim.power_cut(7);
+    let (log, recovered) = reopen(&disk, &LogConfig::default(), Offset(10), Offset(0), false).unwrap();
+    assert_eq!((recovered.damage, log.log_end()), (None, Offset(10)));
+}
+
+#[test]
+fn a_log_that_is_as_it_was_opened_closes_without_a_write() {
+    let (sim, disk) = sim();
+    drop(fresh(&disk, &LogConfig::default()));
+    let (log, _) = reopen(&disk, &LogConfig::default(), Offset(0), Offset(0), true).unwrap();
+    let before = sim.operations();
+    log.close(true).unwrap();
+    assert_eq!(sim.operations() - before, 0, "an empty one");
+    let mut log = reopen(&disk, &LogConfig::default(), Offset(0), Offset(0), true).unwrap().0;
+    log.append_as_leader(&batch(1, 5, 4), EPOCH, NOW_MS).unwrap();
+    log.close(true).unwrap();
+    let (log, _) = reopen(&disk, &LogConfig::default(), Offset(5), Offset(0), true).unwrap();
+    let before = sim.operations();
+    assert_eq!(log.close(true).unwrap(), Offset(5));
+    assert_eq!(sim.operations() - before, 0, "one with records");
 }

@@ -34,7 +34,7 @@ pub(super) fn open_log(open: &OpenRaftLog) -> Result<Log, RaftLogError> {
         segment_ms: i64::MAX,
         ..LogConfig::default()
     };
-    let (log, recovered) = Log::open(OpenLog {
+    let (mut log, recovered) = Log::open(OpenLog {
         disk: open.disk.clone(),
         dir: open.data_dir.join(DIR_NAME),
         topic: TOPIC.to_owned(),
@@ -46,10 +46,15 @@ pub(super) fn open_log(open: &OpenRaftLog) -> Result<Log, RaftLogError> {
         clean: false,
         now_ms: open.now_ms,
     })?;
-    match recovered.damage {
-        Some(damage) => Err(damage.into()),
-        None => Ok(log),
+    if let Some(damage) = recovered.damage {
+        return Err(damage.into());
     }
+    // The vote lies in the log's directory: its name must be durable before anything is promised.
+    if let Some(flush) = log.begin_flush() {
+        let flushed = flush.run();
+        log.end_flush(flushed)?;
+    }
+    Ok(log)
 }
 
 /// Every entry on disk, and the offset at which each starts.

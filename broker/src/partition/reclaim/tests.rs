@@ -48,7 +48,7 @@ impl std::fmt::Debug for PartitionHandle {
 
 impl Answers for PartitionHandle {
     fn answer(&self) {
-        let _ = self.recovery_point();
+        let _ = self.with(|_| ());
     }
 }
 
@@ -124,7 +124,13 @@ fn partition(dir: &Path) -> (Arc<Registry>, Arc<PartitionHandle>, Arc<Watched>, 
         min_insync_replicas: 1,
         lag_time_max_ms: 30_000,
     };
-    let spec = PartitionSpec { topic: "t".into(), topic_id: TopicId([1; 16]), index: 0, config, leader };
+    let spec = PartitionSpec {
+        topic: "t".into(),
+        topic_id: TopicId([1; 16]),
+        index: 0,
+        config: config.into(),
+        leader,
+    };
     let handle = registry.open(0, spec).unwrap();
     let answers: Arc<dyn Answers> = handle.clone();
     disk.partition.set(Arc::downgrade(&answers)).unwrap();

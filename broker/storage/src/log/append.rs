@@ -195,6 +195,7 @@ impl Log {
     fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<(), AppendError> {
         let position = self.active.size_bytes();
         self.dirty.active = true;
+        self.unclosed = true;
         self.active_file.write_at(slices, position).map_err(|error| {
             if let Err(second) = self.active_file.truncate(position) {
                 self.poison.set(&self.dir, format!("{error}; and cutting the failed write off: {second}"));

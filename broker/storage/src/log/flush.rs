@@ -7,13 +7,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use logspine_protocol::types::Offset;
+use logspine_protocol::types::{Offset, TopicId};
 
 use super::{Dirty, Log};
 use crate::disk::{self, Disk, DiskFile};
-use crate::error::Poisoned;
-use crate::names;
+use crate::error::{Poisoned, StorageError, io_at};
 use crate::planted::{Bug, Planted};
+use crate::{names, partition_metadata};
 
 /// What a finished flush made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct FlushJob {
     active_file: Option<Arc<dyn DiskFile>>,
     epochs: Option<String>,
     sync_dir: bool,
+    /// The topic id of a partition that is flushed for the first time.
+    created: Option<TopicId>,
     mark: FlushMark,
     planted: Planted,
 }
@@ -50,27 +52,37 @@ pub struct FlushDone {
 impl FlushJob {
     /// Syncs. Blocks; belongs on a thread that may.
     pub fn run(self) -> FlushDone {
-        let result = self.sync().map_err(|error| error.to_string());
+        let result = self.sync_files().and_then(|()| self.sync_names()).map_err(|error| error.to_string());
         FlushDone { mark: self.mark, result, files: self.files, active_file: self.active_file }
     }
 
-    fn sync(&self) -> std::io::Result<()> {
-        for file in self.files.iter().chain(&self.active_file) {
-            file.sync_data()?;
-        }
+    fn sync_files(&self) -> Result<(), StorageError> {
+        let mut files = self.files.iter().chain(&self.active_file);
+        files.try_for_each(|file| file.sync_data()).map_err(io_at("sync the files in", &self.dir))
+    }
+
+    /// Small files take their new content, then one sync of the directory has all names. A new directory's own name
+    /// and topic id come with its first flush (`creation.rs`).
+    fn sync_names(&self) -> Result<(), StorageError> {
         if self.planted.has(Bug::DirectoryNotSynced) {
             return Ok(());
         }
-        match &self.epochs {
-            // Syncs the directory as well.
-            Some(text) => disk::replace_file(
-                &*self.disk,
-                &self.dir.join(names::LEADER_EPOCH_CHECKPOINT),
-                text.as_bytes(),
-            ),
-            None if self.sync_dir => self.disk.sync_dir(&self.dir),
-            None => Ok(()),
+        let (disk, dir) = (&*self.disk, &*self.dir);
+        if let Some(topic_id) = self.created {
+            partition_metadata::replace(disk, dir, topic_id)?;
         }
+        if let Some(text) = &self.epochs {
+            let path = dir.join(names::LEADER_EPOCH_CHECKPOINT);
+            disk::rename_new_content(disk, &path, text.as_bytes()).map_err(io_at("write", &path))?;
+        }
+        if self.sync_dir || self.epochs.is_some() {
+            disk.sync_dir(dir).map_err(io_at("sync", dir))?;
+        }
+        if self.created.is_some() {
+            let data_dir = dir.parent().unwrap_or(Path::new("."));
+            disk.sync_dir(data_dir).map_err(io_at("sync", data_dir))?;
+        }
+        Ok(())
     }
 }
 
@@ -85,11 +97,11 @@ impl Log {
     /// Step 1. `None`: nothing is dirty, or a flush is in flight (whose `end_flush` comes), or the log is poisoned.
     pub fn begin_flush(&mut self) -> Option<FlushJob> {
         let dirty = &self.dirty;
-        let clean = dirty.files.is_empty() && !dirty.active && !dirty.dir && !dirty.epochs;
+        let clean = dirty.files.is_empty() && !dirty.active && !dirty.dir && !dirty.epochs && !dirty.created;
         if clean || self.flush_cap.is_some() || self.poison.check().is_err() {
             return None;
         }
-        let Dirty { files, active, dir, epochs } = std::mem::take(&mut self.dirty);
+        let Dirty { files, active, dir, epochs, created } = std::mem::take(&mut self.dirty);
         let mark = FlushMark { offset: self.log_end() };
         self.flush_cap = Some(mark.offset);
         if self.config.planted.has(Bug::DurableEndMovedInBeginFlush) {
@@ -101,7 +113,8 @@ impl Log {
             files,
             active_file: active.then(|| self.active_file.clone()),
             epochs: epochs.then(|| self.reader.epochs.read().format()),
-            sync_dir: dir,
+            sync_dir: dir || created,
+            created: created.then_some(self.topic_id),
             mark,
             planted: self.config.planted,
         })

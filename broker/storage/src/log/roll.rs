@@ -80,6 +80,7 @@ impl Log {
         self.dirty.files.extend(indexes);
         self.dirty.active = false;
         self.dirty.dir = true;
+        self.unclosed = true;
         let mut segments = self.reader.segments().as_ref().clone();
         bound_index_memory(&segments);
         sealed.close_if_sealed();

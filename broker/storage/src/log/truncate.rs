@@ -115,6 +115,7 @@ impl Log {
         let log_end = self.log_end();
         self.dirty.active = true;
         self.dirty.dir = true;
+        self.unclosed = true;
         self.dirty.epochs |= self.reader.epochs.write().truncate_from_end(log_end);
         self.reader.forget_open();
         recovery::remove_snapshots_after(&*self.disk, &self.dir, log_end)?;
