@@ -17,6 +17,7 @@ mod footprint;
 mod fuzz;
 mod generate;
 mod image;
+mod interrupt;
 mod kafka;
 mod kube;
 mod process;

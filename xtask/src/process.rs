@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::console::Step;
+use crate::interrupt;
 
 /// Lines of output repeated in the error when a program fails.
 const TAIL_LINES: usize = 40;
@@ -133,14 +134,19 @@ impl Program {
                     overran = true;
                     end_tree(child.id());
                 }
+                if interrupt::check().is_err() {
+                    end_tree(child.id());
+                }
                 std::thread::sleep(Duration::from_millis(20));
             }
         })?;
+        interrupt::check()?;
         let output = std::mem::take(&mut collected.lock().expect("a reader never panics").output);
         Ok(Finished { status, output, overran })
     }
 
     fn spawn(&self) -> anyhow::Result<Child> {
+        interrupt::check()?;
         let mut command = self.command();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().with_context(|| format!("cannot start `{}`", self.command_line()))
@@ -148,6 +154,7 @@ impl Program {
 
     /// A background program: its output goes to the log file only; the caller ends it.
     pub fn start(&self) -> anyhow::Result<Child> {
+        interrupt::check()?;
         let mut command = self.command();
         command.stdin(Stdio::null());
         match &self.log {

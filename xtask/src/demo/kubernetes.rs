@@ -16,6 +16,7 @@ use crate::demo::prometheus::{free_port, get};
 use crate::demo::transcript::Transcript;
 use crate::demo::{Args, existing, story};
 use crate::image::{self, Product};
+use crate::interrupt;
 use crate::kube::Kube;
 use crate::process::{Program, signal};
 
@@ -82,16 +83,14 @@ impl Cluster {
 pub fn run(cache: &Cache, cluster: &Cluster, args: &Args) -> anyhow::Result<()> {
     let archives = [Product::Broker.write(cache)?.path, Product::Operator.write(cache)?.path];
     let mut transcript = Transcript::begin();
-    let told = tell(cache, cluster, args, &archives, &mut transcript);
     if args.keep {
-        told?;
+        tell(cache, cluster, args, &archives, &mut transcript)?;
         transcript.end("The end. Everything is left running");
         println!("Look around:  eval \"$(cargo xtask kube env)\"; kubectl -n {DEMO} get all");
         println!("Remove it:    cargo xtask demo --down");
     } else {
-        // Removed after a failure too; the first error is the one to tell.
-        let removed = cluster.remove();
-        told.and(removed)?;
+        let told = || tell(cache, cluster, args, &archives, &mut transcript);
+        interrupt::cleaning_up(told, || cluster.remove())?;
         transcript.end("The end. Everything is removed again; --keep would leave it running");
     }
     args.check.as_ref().map_or(Ok(()), |document| transcript.compare(document))
@@ -274,6 +273,7 @@ impl Place for Demo<'_> {
         let started = Instant::now();
         let line = "kcat -L -b $BROKERS -m 2 >/dev/null";
         while self.shell(line).is_err() {
+            interrupt::check()?;
             if started.elapsed() > Duration::from_secs(90) {
                 bail!("the broker does not serve again within 90 s");
             }
@@ -293,6 +293,7 @@ impl Place for Demo<'_> {
         let forward = Background(forward);
         let started = Instant::now();
         while get(&address, "/readyz").is_err() {
+            interrupt::check()?;
             if started.elapsed() > Duration::from_secs(30) {
                 bail!("the broker's admin port is not reachable through kubectl port-forward");
             }

@@ -15,7 +15,7 @@ use crate::demo::prometheus::{free_port, get};
 use crate::demo::story;
 use crate::demo::transcript::Transcript;
 use crate::process::{Program, signal};
-use crate::{debian, image, kafka};
+use crate::{debian, image, interrupt, kafka};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -39,19 +39,8 @@ pub fn run(cache: &Cache) -> anyhow::Result<()> {
     let local =
         Local { binary, folder, port: free_port()?, admin_port: free_port()?, process: Mutex::new(None) };
     let mut transcript = Transcript::begin();
-    transcript.chapter("A broker: one process, no configuration");
-    let line = format!("logspine broker --data-dir {}", local.folder.join("data").display());
-    transcript.command(&line);
-    let started = Instant::now();
-    local.start()?;
-    transcript.fact(&format!("ready after {} ms", started.elapsed().as_millis()));
-    let line = format!("logspine topic create {} --partitions 3", local.topic());
-    transcript.command(&line);
-    local.create_topic()?;
-    story::tell(&local, cache, &mut transcript)?;
+    interrupt::cleaning_up(|| local.tell(cache, &mut transcript), || local.remove())?;
     transcript.end("The end. The broker is ended and its data removed");
-    *local.process.lock().expect("nobody panics with it") = None;
-    std::fs::remove_dir_all(&local.folder)?;
     Ok(())
 }
 
@@ -64,6 +53,22 @@ fn build(cache: &Cache) -> anyhow::Result<PathBuf> {
 }
 
 impl Local {
+    fn tell(&self, cache: &Cache, transcript: &mut Transcript) -> anyhow::Result<()> {
+        transcript.chapter("A broker: one process, no configuration");
+        transcript.command(&format!("logspine broker --data-dir {}", self.folder.join("data").display()));
+        let started = Instant::now();
+        self.start()?;
+        transcript.fact(&format!("ready after {} ms", started.elapsed().as_millis()));
+        transcript.command(&format!("logspine topic create {} --partitions 3", self.topic()));
+        self.create_topic()?;
+        story::tell(self, cache, transcript)
+    }
+
+    fn remove(&self) -> anyhow::Result<()> {
+        *self.process.lock().expect("nobody panics with it") = None;
+        std::fs::remove_dir_all(&self.folder).context("cannot remove the demo's data")
+    }
+
     fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -83,6 +88,7 @@ impl Local {
     fn await_ready(&self) -> anyhow::Result<()> {
         let started = Instant::now();
         while get(&format!("127.0.0.1:{}", self.admin_port), "/readyz").is_err() {
+            interrupt::check()?;
             if started.elapsed() > READY_WITHIN {
                 let log = std::fs::read_to_string(self.folder.join("broker.log")).unwrap_or_default();
                 bail!(

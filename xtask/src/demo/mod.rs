@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: what the product does, shown on a real system in a few minutes, told as it happens.
 //!
 //! Invariants: nothing is mocked, every figure is checked before it is shown, and a check that fails stops the
-//! demo with an error. Standard output is the transcript; progress goes to standard error. Called by people, and by
+//! demo with an error. What it started is ended and removed at its end, after a failure and after Ctrl-C. Standard output is the transcript; progress goes to standard error. Called by people, and by
 //! CI with `--local`.
 
 mod apache;
@@ -16,6 +16,7 @@ mod transcript;
 use std::path::PathBuf;
 
 use crate::cache::Cache;
+use crate::interrupt;
 pub use place::Background;
 pub use prometheus::free_port;
 
@@ -43,6 +44,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let cache = Cache::open()?;
+    interrupt::watch()?;
     if args.local {
         return local::run(&cache);
     }

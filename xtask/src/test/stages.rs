@@ -55,6 +55,8 @@ pub const STAGES: &[Stage] = &[
         commands: &[
             "cargo clippy --locked --keep-going -p logspine-protocol -p logspine-client -p logspine-storage -p logspine-cluster \
              -p logspine-replica -p logspine --all-targets -- -D warnings",
+            "cargo clippy --locked -p logspine --features count-allocations --test request_cost --test scrape_cost \
+             -- -D warnings",
             "cargo clippy --locked -p logspine-operator --all-targets -- -D warnings",
             "cargo clippy --locked -p xtask -p logspine-bench -p logspine-e2e --all-targets -- -D warnings",
         ],
