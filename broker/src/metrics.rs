@@ -8,11 +8,12 @@
 mod exposition;
 pub mod families;
 mod groups;
+mod idle;
 mod partitions;
 mod process;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use logspine_protocol::api_key::ApiKey;
 use logspine_protocol::error::ErrorCode;
@@ -25,6 +26,7 @@ use crate::api;
 use crate::broker::Broker;
 
 pub use exposition::Exposition;
+pub use idle::NetworkThreads;
 
 /// Seconds: from the fastest answer to the longest poll.
 const LATENCY_BUCKETS: &[f64] =
@@ -52,6 +54,8 @@ pub struct Metrics {
     pub failed_fetch_requests: IntCounter,
     pub flush_rounds: IntCounter,
     pub flush_seconds: Histogram,
+    /// Known once they run.
+    pub network_threads: OnceLock<NetworkThreads>,
 }
 
 /// One open connection; counted until dropped.
@@ -127,6 +131,7 @@ impl Metrics {
             failed_fetch_requests: count("kafka_server_brokertopicmetrics_failedfetchrequests_total"),
             flush_rounds: count("kafka_log_logflushstats_rounds_total"),
             flush_seconds,
+            network_threads: OnceLock::new(),
             registry,
         }
     }
@@ -139,9 +144,10 @@ impl Metrics {
         }
     }
 
-    /// Counts an error that stands in an answer. Cheap enough for failures, not for successes.
-    pub fn error(&self, key: ApiKey, code: ErrorCode) {
-        if code != ErrorCode::None {
+    /// Counts a code that stands in an answer, unless it says that there is no error.
+    pub fn error(&self, key: ApiKey, code: i16) {
+        if code != ErrorCode::None.code() {
+            let code = ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError);
             self.errors.with_label_values(&[key.name(), code.name()]).inc();
         }
     }
@@ -168,6 +174,9 @@ impl Metrics {
         TextEncoder::new().encode(&families, &mut bytes).expect("writing into memory does not fail");
         let mut page = Exposition::after(String::from_utf8(bytes).expect("the encoder writes UTF-8"));
         process::write(&mut page);
+        if let Some(threads) = self.network_threads.get() {
+            threads.write(&mut page, Instant::now());
+        }
         #[cfg(feature = "count-allocations")]
         write_allocations(&mut page);
         page.family("kafka_server_brokertopicmetrics_totalproducerequests_total");

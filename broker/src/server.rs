@@ -5,7 +5,7 @@
 //! listeners open and `/readyz` turns true. `/livez` answers from the beginning. Every failure is one sentence.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use logspine_protocol::types::BrokerId;
 use logspine_storage::disk::Disk;
@@ -21,7 +21,7 @@ use crate::controller::{self, ControllerThread, MetadataHandle};
 use crate::coordinator::Coordinator;
 use crate::identity::{self, Identity, IdentityError};
 use crate::lifecycle::{Lifecycle, State};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, NetworkThreads};
 use crate::net::{BindError, Listeners, Workers};
 use crate::partition::{Checkpoints, Committer, CommitterThread, Housekeeping, Registry};
 use crate::shutdown;
@@ -92,6 +92,7 @@ pub async fn run(mut config: BrokerConfig) -> Result<(), StartError> {
     tokio::spawn(follow_metadata(Arc::clone(&broker)));
     let listening = bound.listen()?;
     let workers = Arc::new(Workers::start().map_err(StartError::Thread)?);
+    let _ = broker.metrics.network_threads.set(NetworkThreads::new(workers.metrics(), Instant::now()));
     let serving = tokio::spawn(listening.serve(Arc::clone(&broker), Arc::clone(&workers)));
     lifecycle.advance(State::Running);
     info!(

@@ -44,6 +44,9 @@ pub trait Message<'a>: IntoStatic {
     /// Reads the body and copies what it borrows, for callers that do not keep the frame.
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError>;
 
+    /// Calls `found` with every error code that the message carries, at the top and inside; 0 included.
+    fn for_each_error(&self, _found: &mut dyn FnMut(i16)) {}
+
     /// Refuses a version that the schema does not define.
     fn check_decode(version: i16) -> Result<(), DecodeError> {
         match (Self::MIN_VERSION..=Self::MAX_VERSION).contains(&version) {

@@ -24,7 +24,6 @@ pub async fn handle(
     }
     let responses = request.resources.iter().zip(told).map(|(resource, told)| {
         let (code, message) = told.err().map_or((ErrorCode::None, None), |(code, words)| (code, Some(words)));
-        context.broker.metrics.error(context.api_key, code);
         AlterConfigsResourceResponse {
             error_code: code.code(),
             error_message: message.map(Into::into),

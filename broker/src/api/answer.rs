@@ -74,13 +74,15 @@ pub fn encode_answer<'a>(context: &RequestContext, response: &impl Message<'a>) 
     encode_answer_in(context, response, context.api_version, Vec::new())
 }
 
-/// Encodes a response in `version`; `slices` fill the holes that the encoder leaves, in order.
+/// Encodes a response in `version`; `slices` fill the holes that the encoder leaves, in order. Counts every error
+/// that the response carries: the one place that does.
 pub fn encode_answer_in<'a>(
     context: &RequestContext,
     response: &impl Message<'a>,
     version: i16,
     slices: Vec<LogSlice>,
 ) -> Result<Outcome, Refusal> {
+    response.for_each_error(&mut |code| context.broker.metrics.error(context.api_key, code));
     let mut writer = Writer::frame(context.take_buffer());
     encode_response_header(&mut writer, context.api_key, version, context.correlation_id);
     response.encode(&mut writer, version).map_err(|error| Refusal::unwritable(context, error))?;

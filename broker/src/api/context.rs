@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use logspine_protocol::api_key::ApiKey;
 use parking_lot::Mutex;
@@ -42,6 +42,11 @@ impl RequestContext {
     /// The buffer to encode the answer into; a new one if it was taken already.
     pub fn take_buffer(&self) -> Vec<u8> {
         std::mem::take(&mut *self.buffer.lock())
+    }
+
+    /// When a request that may take this long is over; nothing and less is over at once.
+    pub fn deadline(&self, timeout_ms: i32) -> Instant {
+        self.received_at + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
     }
 
     /// The client's id as logs and metrics print it.

@@ -18,7 +18,9 @@ pub async fn handle(
     let names: Vec<String> = request.topics.iter().map(|topic| topic.name.to_string()).collect();
     let topics = request.topics.iter().map(new_partitions).collect();
     let change = Request::CreatePartitions { topics, validate_only: request.validate_only };
-    let results: Vec<(ErrorCode, Option<String>)> = match context.broker.metadata.propose(change).await {
+    let deadline = context.deadline(request.timeout_ms);
+    let proposed = context.broker.metadata.propose_until(deadline, change).await;
+    let results: Vec<(ErrorCode, Option<String>)> = match proposed {
         Ok(Outcome::PartitionsCreated(results)) => results
             .into_iter()
             .map(|result| match result {
@@ -31,13 +33,10 @@ pub async fn handle(
     };
     let mut seen = BTreeSet::new();
     let results = names.into_iter().zip(results).filter(|(name, _)| seen.insert(name.clone()));
-    let results = results.map(|(name, (code, message))| {
-        context.broker.metrics.error(context.api_key, code);
-        CreatePartitionsTopicResult {
-            name: name.into(),
-            error_code: code.code(),
-            error_message: message.map(Into::into),
-        }
+    let results = results.map(|(name, (code, message))| CreatePartitionsTopicResult {
+        name: name.into(),
+        error_code: code.code(),
+        error_message: message.map(Into::into),
     });
     CreatePartitionsResponse { results: results.collect(), ..CreatePartitionsResponse::default() }
 }

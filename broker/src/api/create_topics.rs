@@ -22,11 +22,12 @@ pub async fn handle(
     let topics = match request.topics.iter().map(new_topic).collect() {
         Ok(topics) => topics,
         Err(error) => {
-            return respond(context, refuse_all(names, ErrorCode::UnknownServerError, &error.to_string()));
+            return respond(refuse_all(names, ErrorCode::UnknownServerError, &error.to_string()));
         }
     };
     let change = Request::CreateTopics { topics, validate_only: request.validate_only };
-    let results = match context.broker.metadata.propose(change).await {
+    let deadline = context.deadline(request.timeout_ms);
+    let results = match context.broker.metadata.propose_until(deadline, change).await {
         Ok(Outcome::TopicsCreated(results)) => {
             let image = context.broker.metadata.image();
             let file = &context.broker.config.properties;
@@ -45,20 +46,13 @@ pub async fn handle(
             refuse_all(names, code, &message)
         }
     };
-    respond(context, results)
+    respond(results)
 }
 
 /// A name that was asked for twice is answered once: clients look results up by name.
-fn respond(
-    context: &RequestContext,
-    mut results: Vec<CreatableTopicResult<'static>>,
-) -> CreateTopicsResponse<'static> {
+fn respond(mut results: Vec<CreatableTopicResult<'static>>) -> CreateTopicsResponse<'static> {
     let mut seen = BTreeSet::new();
     results.retain(|result| seen.insert(result.name.to_string()));
-    for result in &results {
-        let code = ErrorCode::from_code(result.error_code).unwrap_or(ErrorCode::UnknownServerError);
-        context.broker.metrics.error(context.api_key, code);
-    }
     CreateTopicsResponse { topics: results, ..CreateTopicsResponse::default() }
 }
 

@@ -13,7 +13,7 @@ use logspine_protocol::messages::delete_records::{
 };
 use logspine_protocol::types::Offset;
 
-use super::{RequestContext, partition_errors};
+use super::{RequestContext, duplicates, partition_errors};
 use crate::partition::{Lookup, PartitionHandle};
 
 const HIGH_WATERMARK: i64 = -1;
@@ -22,11 +22,18 @@ pub async fn handle(
     context: &RequestContext,
     request: DeleteRecordsRequest<'_>,
 ) -> DeleteRecordsResponse<'static> {
+    let names = request
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| (&topic.name, partition.partition_index)));
+    let mut again = duplicates::named_again_later(names).unwrap_or_default().into_iter();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in &topic.partitions {
-            partitions.push(delete(context, &topic.name, asked).await);
+            if !again.next().unwrap_or_default() {
+                partitions.push(delete(context, &topic.name, asked).await);
+            }
         }
         topics.push(DeleteRecordsTopicResult { name: topic.name.to_string().into(), partitions });
     }
@@ -49,7 +56,6 @@ async fn delete(
         Ok(offset) => (ErrorCode::None, offset.0),
         Err(code) => (code, -1),
     };
-    context.broker.metrics.error(context.api_key, error);
     DeleteRecordsPartitionResult {
         partition_index: asked.partition_index,
         low_watermark,

@@ -1,6 +1,7 @@
 //! DeleteTopics, v1 to v6: by name, from v6 on also by topic id. v5 brought sentences. Kafka: `ControllerApis`.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use logspine_cluster::metadata::{Outcome, Request, TopicRef};
 use logspine_protocol::error::ErrorCode;
@@ -19,6 +20,7 @@ pub async fn handle(
     context: &RequestContext,
     request: DeleteTopicsRequest<'_>,
 ) -> DeleteTopicsResponse<'static> {
+    let deadline = context.deadline(request.timeout_ms);
     let asked = asked(request, context.api_version);
     let mut responses = Vec::with_capacity(asked.len());
     let mut topics = Vec::new();
@@ -28,11 +30,7 @@ pub async fn handle(
             None => topics.push(topic),
         }
     }
-    responses.extend(delete(context, topics).await);
-    for response in &responses {
-        let code = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
-        context.broker.metrics.error(context.api_key, code);
-    }
+    responses.extend(delete(context, deadline, topics).await);
     DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() }
 }
 
@@ -93,6 +91,7 @@ fn checked(
 
 async fn delete(
     context: &RequestContext,
+    deadline: Instant,
     topics: Vec<DeleteTopicState<'static>>,
 ) -> Vec<DeletableTopicResult<'static>> {
     if topics.is_empty() {
@@ -103,7 +102,7 @@ async fn delete(
         None => TopicRef::Id(topic.topic_id),
     };
     let request = Request::DeleteTopics { topics: topics.iter().map(reference).collect() };
-    match context.broker.metadata.propose(request).await {
+    match context.broker.metadata.propose_until(deadline, request).await {
         Ok(Outcome::TopicsDeleted(results)) => {
             let shown = topics.into_iter().zip(results).map(|(topic, result)| match result {
                 Ok(deleted) => DeletableTopicResult {

@@ -28,7 +28,6 @@ pub async fn handle(
         _ => Some((ErrorCode::UnsupportedEndpointType, "This endpoint type is not supported.")),
     };
     if let Some((code, message)) = refusal {
-        context.broker.metrics.error(context.api_key, code);
         return DescribeClusterResponse {
             error_code: code.code(),
             error_message: Some(message.into()),

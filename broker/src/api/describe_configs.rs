@@ -34,12 +34,7 @@ pub async fn handle(
         with_synonyms: request.include_synonyms,
         with_documentation: request.include_documentation,
     };
-    let results = request.resources.iter().map(|resource| {
-        let result = describe.resource(resource);
-        let code = ErrorCode::from_code(result.error_code).unwrap_or(ErrorCode::UnknownServerError);
-        context.broker.metrics.error(context.api_key, code);
-        result
-    });
+    let results = request.resources.iter().map(|resource| describe.resource(resource));
     DescribeConfigsResponse { results: results.collect(), ..DescribeConfigsResponse::default() }
 }
 

@@ -26,10 +26,7 @@ pub async fn handle(
     let limit = request.response_partition_limit.clamp(1, PARTITIONS_MAX);
     let page = page(&image, &request, usize::try_from(limit).expect("clamped above zero"));
     let show = |part: Part<'_>| match part {
-        Part::Missing { name, code } => {
-            context.broker.metrics.error(context.api_key, code);
-            missing(name, code)
-        }
+        Part::Missing { name, code } => missing(name, code),
         Part::Topic { topic, partitions } => shown(context, &image, topic, &partitions),
     };
     DescribeTopicPartitionsResponse {

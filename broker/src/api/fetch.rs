@@ -10,7 +10,7 @@ mod plan;
 mod read;
 pub mod sessions;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use logspine_protocol::messages::fetch::{FetchRequest, FetchResponse};
 use logspine_protocol::wire::{Message, Reader};
@@ -35,7 +35,7 @@ pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, R
     let reads = Reads::of(context, &request);
     read::find_all(context, &mut plan.targets);
     read_or_wait(context, &request, &reads, &mut plan.targets).await;
-    read::count(&plan.targets);
+    read::count(context, &plan.targets);
     let (response, slices) = plan.answer(sessions, reads.is_read_committed());
     encode_answer_in(context, &response, context.api_version, slices)
 }
@@ -47,8 +47,7 @@ async fn read_or_wait(
     reads: &Reads,
     targets: &mut [Target],
 ) {
-    let deadline =
-        context.received_at + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let deadline = context.deadline(request.max_wait_ms);
     let wanted = i64::from(request.min_bytes);
     let mut pass = reads.pass(targets);
     while !pass.is_enough(wanted) && Instant::now() < deadline && !targets.is_empty() {

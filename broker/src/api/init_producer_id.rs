@@ -28,7 +28,6 @@ pub async fn handle(context: &RequestContext, request: InitProducerIdRequest<'_>
             },
         },
     };
-    context.broker.metrics.error(context.api_key, code);
     InitProducerIdResponse {
         error_code: code.code(),
         producer_id: -1,

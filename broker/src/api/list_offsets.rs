@@ -5,6 +5,7 @@
 //! latest, -2 earliest, -3 youngest (from version 7), -4 earliest local (8), -5 latest tiered (9) and -6
 //! earliest pending upload (11), which without remote storage have no offset. Kafka: UnifiedLog.fetchOffsetByTimestamp.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use logspine_protocol::error::ErrorCode;
@@ -16,7 +17,7 @@ use logspine_protocol::types::Offset;
 use logspine_replica::{Isolation, PartitionView};
 use logspine_storage::ReadError;
 
-use super::{RequestContext, partition_errors};
+use super::{RequestContext, duplicates, partition_errors};
 use crate::partition::{Lookup, PartitionHandle};
 
 const LATEST: i64 = -1;
@@ -42,15 +43,53 @@ pub async fn handle(
 ) -> ListOffsetsResponse<'static> {
     let isolation =
         if request.isolation_level == 1 { Isolation::LastStable } else { Isolation::HighWatermark };
+    let mut repeated = Repeated::of(&request);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in &topic.partitions {
-            partitions.push(answer(context, &topic.name, asked, isolation).await);
+            match repeated.next(&topic.name, asked.partition_index) {
+                Mention::Only => partitions.push(answer(context, &topic.name, asked, isolation).await),
+                Mention::First => partitions.push(response(context, asked, Err(ErrorCode::InvalidRequest))),
+                Mention::Again => {}
+            }
         }
-        topics.push(ListOffsetsTopicResponse { name: topic.name.to_string().into(), partitions });
+        if !partitions.is_empty() {
+            topics.push(ListOffsetsTopicResponse { name: topic.name.to_string().into(), partitions });
+        }
     }
     ListOffsetsResponse { topics, ..ListOffsetsResponse::default() }
+}
+
+/// How often a request names a partition.
+enum Mention {
+    Only,
+    First,
+    Again,
+}
+
+/// The partitions that a request names more than once, and whether they were answered.
+struct Repeated<'a>(HashMap<(&'a str, i32), bool>);
+
+impl<'a> Repeated<'a> {
+    fn of(request: &'a ListOffsetsRequest<'_>) -> Repeated<'a> {
+        let names = request.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|partition| (&*topic.name, partition.partition_index))
+        });
+        let again = duplicates::named_again_later(names.clone()).unwrap_or_default();
+        Repeated(names.zip(again).filter(|(_, again)| *again).map(|(name, _)| (name, false)).collect())
+    }
+
+    fn next(&mut self, topic: &'a str, partition: i32) -> Mention {
+        match self.0.get_mut(&(topic, partition)) {
+            None => Mention::Only,
+            Some(answered) if *answered => Mention::Again,
+            Some(answered) => {
+                *answered = true;
+                Mention::First
+            }
+        }
+    }
 }
 
 async fn answer(
@@ -66,11 +105,18 @@ async fn answer(
         Ok(_) => Err(ErrorCode::UnsupportedVersion),
         Err(code) => Err(code),
     };
+    response(context, asked, found)
+}
+
+fn response(
+    context: &RequestContext,
+    asked: &ListOffsetsPartition,
+    found: Result<Found, ErrorCode>,
+) -> ListOffsetsPartitionResponse {
     let (error, found) = match found {
         Ok(found) => (ErrorCode::None, found),
         Err(code) => (code, NOTHING),
     };
-    context.broker.metrics.error(context.api_key, error);
     ListOffsetsPartitionResponse {
         partition_index: asked.partition_index,
         error_code: error.code(),

@@ -44,10 +44,6 @@ pub async fn handle(context: &RequestContext, request: MetadataRequest<'_>) -> M
     let image = context.broker.metadata.image();
     let show = View { context, image: &image, with_operations: request.include_topic_authorized_operations };
     let topics = show.topics(&wanted, &created);
-    for topic in &topics {
-        let code = ErrorCode::from_code(topic.error_code).unwrap_or(ErrorCode::UnknownServerError);
-        context.broker.metrics.error(context.api_key, code);
-    }
     let brokers =
         topology::brokers(&image, &context.connection.listener).filter(|(broker, _)| !broker.fenced);
     MetadataResponse {

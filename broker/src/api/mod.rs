@@ -22,6 +22,7 @@ pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_topic_partitions;
+pub mod duplicates;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -132,7 +133,8 @@ apis! {
     OffsetCommit, offset_commit, OffsetCommitRequest, 2..=10;
     OffsetFetch, offset_fetch, OffsetFetchRequest, 1..=10;
     FindCoordinator, find_coordinator, FindCoordinatorRequest, 0..=6,
-        "Groups only; transactions and share groups answer COORDINATOR_NOT_AVAILABLE.";
+        "Groups only. A transaction's coordinator is refused for good: UNSUPPORTED_VERSION, before version 4 \
+         TRANSACTIONAL_ID_AUTHORIZATION_FAILED, the one code at which librdkafka stops asking.";
     JoinGroup, join_group, JoinGroupRequest, 0..=9;
     Heartbeat, heartbeat, HeartbeatRequest, 0..=4;
     LeaveGroup, leave_group, LeaveGroupRequest, 0..=5;

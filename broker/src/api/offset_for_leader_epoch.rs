@@ -30,7 +30,6 @@ fn answer(context: &RequestContext, topic: &str, asked: &OffsetForLeaderPartitio
         Ok(None) => (ErrorCode::None, -1, -1),
         Err(code) => (code, -1, -1),
     };
-    context.broker.metrics.error(context.api_key, error);
     EpochEndOffset { error_code: error.code(), partition: asked.partition, leader_epoch, end_offset }
 }
 

@@ -6,7 +6,7 @@
 //! control batches, no transactions yet. Kafka: KafkaApis.handleProduceRequest, ReplicaManager.appendRecords.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use logspine_protocol::api_key::ApiKey;
 use logspine_protocol::batch::{self, BatchView};
@@ -21,7 +21,7 @@ use logspine_protocol::wire::{Message, Reader};
 use logspine_replica::{AppendError, LeaderAppend};
 use tracing::{debug, warn};
 
-use super::{Outcome, Refusal, RequestContext, encode_answer, partition_errors};
+use super::{Outcome, Refusal, RequestContext, duplicates, encode_answer, partition_errors};
 use crate::partition::{Lookup, PartitionError, PartitionHandle};
 
 /// The client id under which Kafka's admin tools may write to internal topics.
@@ -67,15 +67,19 @@ pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, R
     let request = ProduceRequest::decode(&mut reader, context.api_version)
         .map_err(|error| Refusal::malformed(context, error))?;
     let acks = request.acks;
-    let deadline =
-        context.received_at + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let deadline = context.deadline(request.timeout_ms);
     let mut waiting = Waiting::default();
     let mut responses = append_all(context, &request, &mut waiting);
     wait_all(context, &mut responses, waiting, deadline).await;
+    let response = ProduceResponse { responses, ..ProduceResponse::default() };
     if acks != 0 {
-        return encode_answer(context, &ProduceResponse { responses, ..ProduceResponse::default() });
+        return encode_answer(context, &response);
     }
-    let failed = responses.iter().flat_map(|topic| &topic.partition_responses).any(|one| one.error_code != 0);
+    let mut failed = false;
+    response.for_each_error(&mut |code| {
+        context.broker.metrics.error(ApiKey::Produce, code);
+        failed |= code != 0;
+    });
     Ok(if failed { Outcome::Close } else { Outcome::NoAnswer })
 }
 
@@ -84,10 +88,18 @@ fn append_all<'a>(
     request: &ProduceRequest<'a>,
     waiting: &mut Waiting,
 ) -> Vec<TopicProduceResponse<'a>> {
+    let names = request
+        .topic_data
+        .iter()
+        .flat_map(|topic| topic.partition_data.iter().map(|data| (&topic.name, topic.topic_id, data.index)));
+    let mut again = duplicates::named_again_later(names).unwrap_or_default().into_iter();
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for topic in &request.topic_data {
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
         for data in &topic.partition_data {
+            if again.next().unwrap_or_default() {
+                continue;
+            }
             let place = (responses.len(), partitions.len());
             partitions.push(match append_one(context, request.acks, topic, data, place, waiting) {
                 Ok(response) => response,
@@ -211,7 +223,7 @@ fn failed(
     failure: Failure,
 ) -> PartitionProduceResponse<'static> {
     let Failure { code, message, record } = failure;
-    count_failure(context, code);
+    context.broker.metrics.failed_produce_requests.inc();
     let name: &dyn std::fmt::Display = if context.api_version >= 13 { &topic.topic_id } else { &topic.name };
     // What a client does wrong by being new or slow is no news; broken bytes are.
     match code {
@@ -236,11 +248,6 @@ fn failed(
     }
 }
 
-fn count_failure(context: &RequestContext, code: ErrorCode) {
-    context.broker.metrics.failed_produce_requests.inc();
-    context.broker.metrics.error(ApiKey::Produce, code);
-}
-
 /// Waits for each append in turn: they commit independently, and all share one deadline.
 async fn wait_all(
     context: &RequestContext,
@@ -251,7 +258,7 @@ async fn wait_all(
     for Pending { partition, end_offset, topic, index } in waiting.first.into_iter().chain(waiting.more) {
         let Err(error) = partition.wait_committed(end_offset, deadline).await else { continue };
         let code = partition_errors::of_wait(error);
-        count_failure(context, code);
+        context.broker.metrics.failed_produce_requests.inc();
         warn!(topic = %partition.topic, partition = partition.index, "appended but not committed: {error}");
         let response = &mut responses[topic].partition_responses[index];
         response.error_code = code.code();

@@ -8,16 +8,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use logspine_cluster::metadata::{Input, MetadataImage, Outcome, Reply, Request, RequestError};
+use logspine_cluster::metadata::{Input, MetadataImage, Outcome, Reply, Request};
 use logspine_protocol::types::BrokerId;
 use logspine_replica::metadata_log::{MetadataLog, MetadataLogError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
-use super::handle::MetadataHandle;
+use super::handle::{MetadataHandle, ProposeError};
 use super::producer_ids::ProducerIds;
 use super::publisher::Publisher;
 
@@ -26,9 +26,16 @@ const QUEUE_LEN: usize = 1024;
 /// Requests that share one sync.
 const BATCH_LEN: usize = 256;
 
+type Answer = oneshot::Sender<Result<Outcome, ProposeError>>;
+
 /// What the driver is told.
 pub enum Command {
-    Propose { request: Request, answer: oneshot::Sender<Result<Outcome, RequestError>> },
+    /// Not begun after the deadline.
+    Propose {
+        request: Request,
+        deadline: Option<Instant>,
+        answer: Answer,
+    },
     Stop,
 }
 
@@ -87,7 +94,7 @@ struct Driver {
     /// Up to where the log was carried out.
     published_index: u64,
     /// Who waits for the reply with this token. At most `BATCH_LEN`: every round answers all that it took.
-    waiting: BTreeMap<u64, oneshot::Sender<Result<Outcome, RequestError>>>,
+    waiting: BTreeMap<u64, Answer>,
     next_token: u64,
 }
 
@@ -111,7 +118,11 @@ impl Driver {
     fn round(&mut self, commands: impl Iterator<Item = Command>) {
         let mut replies = Vec::new();
         for command in commands {
-            let Command::Propose { request, answer } = command else { continue };
+            let Command::Propose { request, deadline, answer } = command else { continue };
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                let _ = answer.send(Err(ProposeError::TimedOut));
+                continue;
+            }
             let token = self.next_token;
             self.next_token += 1;
             self.waiting.insert(token, answer);
@@ -144,7 +155,7 @@ impl Driver {
     fn answer(&mut self, reply: Reply) {
         if let Some(waiting) = self.waiting.remove(&reply.token) {
             // Nobody listens when the client's connection is gone.
-            let _ = waiting.send(reply.result);
+            let _ = waiting.send(reply.result.map_err(ProposeError::Refused));
         }
     }
 }

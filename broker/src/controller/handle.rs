@@ -5,6 +5,7 @@
 //! proposes waits for room in it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use logspine_cluster::metadata::{MetadataImage, Outcome, Request, RequestError};
@@ -21,6 +22,9 @@ pub enum ProposeError {
     /// The whole request was refused.
     #[error(transparent)]
     Refused(#[from] RequestError),
+    /// Too late: it was not begun, or it was and nobody waits for its end any more.
+    #[error("the request timed out")]
+    TimedOut,
     /// The broker stops; whether the change was made is not known.
     #[error("the controller has stopped")]
     Stopped,
@@ -45,11 +49,21 @@ impl MetadataHandle {
 
     /// Asks for a change; resolves once it is committed and carried out on this broker.
     pub async fn propose(&self, request: Request) -> Result<Outcome, ProposeError> {
+        self.send(request, None).await
+    }
+
+    /// As `propose`, up to a deadline. A change that is still in the queue by then is not made, as in Kafka; one
+    /// that was begun goes on, and only its end is not waited for.
+    pub async fn propose_until(&self, deadline: Instant, request: Request) -> Result<Outcome, ProposeError> {
+        let answered = self.send(request, Some(deadline));
+        tokio::time::timeout_at(deadline.into(), answered).await.unwrap_or(Err(ProposeError::TimedOut))
+    }
+
+    async fn send(&self, request: Request, deadline: Option<Instant>) -> Result<Outcome, ProposeError> {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Propose { request, answer };
+        let command = Command::Propose { request, deadline, answer };
         self.commands.send(command).await.map_err(|_| ProposeError::Stopped)?;
-        let result = answered.await.map_err(|_| ProposeError::Stopped)?;
-        Ok(result?)
+        answered.await.map_err(|_| ProposeError::Stopped)?
     }
 
     /// A receiver that changes with every publication.

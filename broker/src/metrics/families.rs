@@ -39,6 +39,8 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "kafka_network_requestmetrics_requests_total", kind: Counter, labels: &["request"], help: "Requests answered, by API." },
     Family { name: "kafka_network_requestmetrics_total_time_seconds", kind: Histogram, labels: &["request"], help: "From a complete request to its answer handed to the socket, by API; waiting included." },
     Family { name: "kafka_network_requestmetrics_errors_total", kind: Counter, labels: &["request", "error"], help: "Errors answered, by API and Kafka code." },
+    Family { name: "kafka_network_socketserver_networkprocessoravgidle_percent", kind: Gauge, labels: &[], help: "Share of time (0 to 1) in which the threads that serve connections were idle, over the last 15 to 30 s." },
+    Family { name: "kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent", kind: Gauge, labels: &[], help: "The same: the threads that serve connections handle requests too." },
     Family { name: "kafka_server_socketservermetrics_connection_count", kind: Gauge, labels: &[], help: "Open connections." },
     Family { name: "kafka_log_logflushstats_flush_time_seconds", kind: Histogram, labels: &[], help: "One round of flushes to disk." },
     Family { name: "kafka_server_socketservermetrics_connection_creation_total", kind: Counter, labels: &[], help: "Connections accepted." },

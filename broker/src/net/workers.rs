@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, RuntimeMetrics};
 use tokio::sync::watch;
 
 /// More threads than this gain nothing for one broker's sockets.
@@ -42,6 +42,11 @@ impl Workers {
             threads.push(thread);
         }
         Ok(Workers { handles, threads, next: AtomicUsize::new(0), stop })
+    }
+
+    /// What each thread's runtime counts about itself.
+    pub fn metrics(&self) -> Vec<RuntimeMetrics> {
+        self.handles.iter().map(Handle::metrics).collect()
     }
 
     /// The runtime whose turn it is.

@@ -3,7 +3,7 @@
 //! The bodies of `decode` and `encode` come from the modules of those names. Layout is left to rustfmt.
 
 use super::model::{Field, Kind, Model, Struct};
-use super::{emit_decode, emit_encode};
+use super::{emit_decode, emit_encode, emit_errors};
 use std::fmt::Write;
 
 /// The first line of every generated file.
@@ -179,6 +179,7 @@ fn into_static(code: &mut String, model: &Model, item: &Struct) {
 fn message_impl(code: &mut String, model: &Model, item: &Struct) {
     let name = &item.name;
     let (decode, encode) = (emit_decode::body(model, item), emit_encode::body(model, item));
+    let errors = emit_errors::method(model, item);
     let _ = writeln!(
         code,
         "impl<'a> Message<'a> for {} {{
@@ -200,6 +201,8 @@ fn message_impl(code: &mut String, model: &Model, item: &Struct) {
             fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {{
                 {name}::decode(r, version).map(IntoStatic::into_static)
             }}
+
+            {errors}
         }}\n",
         named(model, name, "'a"),
         model.api_key,
@@ -221,10 +224,13 @@ fn inner_impl(code: &mut String, model: &Model, item: &Struct) {
             fn decode(r: &mut Reader{reader}, {}: i16) -> Result<Self, DecodeError> {{ {decode} }}
 
             fn encode(&self, w: &mut Writer, {}: i16) -> Result<(), EncodeError> {{ {encode} }}
+
+            {}
         }}\n",
         named(model, &item.name, "'a"),
         version(&decode),
         version(&encode),
+        emit_errors::method(model, item),
     );
 }
 

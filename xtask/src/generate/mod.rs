@@ -8,6 +8,7 @@
 mod defaults;
 mod emit_decode;
 mod emit_encode;
+mod emit_errors;
 mod emit_index;
 mod emit_struct;
 mod model;

@@ -44,6 +44,25 @@ fn comments_are_no_part_of_a_schema_but_slashes_in_strings_are() {
 }
 
 #[test]
+fn every_error_code_is_found_however_deep_it_lies() {
+    let code = code(
+        r#"{ "name": "ErrorCode", "type": "int16", "versions": "0+" },
+           { "name": "Plain", "type": "[]P", "versions": "0+", "fields": [
+               { "name": "Id", "type": "int16", "versions": "0+" }] },
+           { "name": "Topics", "type": "[]T", "versions": "0+", "nullableVersions": "0+", "fields": [
+               { "name": "Parts", "type": "[]Q", "versions": "0+", "fields": [
+                   { "name": "PartitionErrorCode", "type": "int16", "versions": "0+" }] }] }"#,
+    );
+    let methods = code.split("fn for_each_error(&self, found: &mut dyn FnMut(i16)) ").skip(1);
+    let bodies: Vec<&str> = methods.map(|rest| rest.split(" fn ").next().unwrap_or_default()).collect();
+    assert_eq!(bodies.len(), 3, "the message, T and Q; not P: {code}");
+    assert!(
+        bodies[0].contains("found(self.error_code);") && bodies[0].contains("self.topics.iter().flatten()")
+    );
+    assert!(code.contains("found(self.partition_error_code);"));
+}
+
+#[test]
 fn a_property_that_the_generator_does_not_know_is_refused() {
     let error = refusal(r#"{ "name": "A", "type": "bool", "versions": "0+", "novel": true }"#);
     assert!(error.contains("novel"), "{error}");

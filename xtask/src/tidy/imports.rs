@@ -145,7 +145,7 @@ fn paths(file: &File, owner: &Crate) -> Vec<Complaint> {
 
 /// The files of broker/src/api/ never import each other; only the table and the shared context are for all.
 fn sibling(file: &File, line: &str) -> Option<String> {
-    const FOR_ALL: &[&str] = &["context", "answer", "RequestContext"];
+    const FOR_ALL: &[&str] = &["context", "answer", "duplicates", "RequestContext"];
     let own = file.path.strip_prefix("broker/src/api/")?.split(['/', '.']).next()?;
     if own == "mod" || file.is_test() {
         return None;

@@ -296,6 +296,16 @@ impl<'a> Message<'a> for AddPartitionsToTxnResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         AddPartitionsToTxnResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.results_by_transaction {
+            inner.for_each_error(found);
+        }
+        for inner in &self.results_by_topic_v3_and_below {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// Results categorized by transactional ID.
@@ -333,6 +343,12 @@ impl<'a> AddPartitionsToTxnResult<'a> {
         w.array(true, &self.topic_results, |w, value| value.encode(w, version))?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.topic_results {
+            inner.for_each_error(found);
+        }
     }
 }
 
@@ -379,6 +395,12 @@ impl<'a> AddPartitionsToTxnTopicResult<'a> {
         }
         Ok(())
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.results_by_partition {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// Part of `AddPartitionsToTxnResponse`.
@@ -416,6 +438,10 @@ impl AddPartitionsToTxnPartitionResult {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.partition_error_code);
     }
 }
 

@@ -240,6 +240,12 @@ impl<'a> Message<'a> for AlterClientQuotasResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         AlterClientQuotasResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.entries {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The quota configuration entries to alter.
@@ -294,6 +300,10 @@ impl<'a> EntryDataResponse<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

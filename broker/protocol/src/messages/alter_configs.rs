@@ -204,6 +204,12 @@ impl<'a> Message<'a> for AlterConfigsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         AlterConfigsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.responses {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The responses for each resource.
@@ -268,6 +274,10 @@ impl<'a> AlterConfigsResourceResponse<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

@@ -223,6 +223,13 @@ impl<'a> Message<'a> for AlterPartitionReassignmentsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         AlterPartitionReassignmentsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.responses {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The responses to topics to reassign.
@@ -257,6 +264,12 @@ impl<'a> ReassignableTopicResponse<'a> {
         w.array(true, &self.partitions, |w, value| value.encode(w, version))?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
     }
 }
 
@@ -307,6 +320,10 @@ impl<'a> ReassignablePartitionResponse<'a> {
         w.nullable_str(true, self.error_message.as_deref())?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

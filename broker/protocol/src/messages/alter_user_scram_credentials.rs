@@ -187,6 +187,12 @@ impl<'a> Message<'a> for AlterUserScramCredentialsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         AlterUserScramCredentialsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.results {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The results for deletions and alterations, one per affected user.
@@ -235,6 +241,10 @@ impl<'a> AlterUserScramCredentialsResult<'a> {
         w.nullable_str(true, self.error_message.as_deref())?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

@@ -101,6 +101,12 @@ impl<'a> Message<'a> for ConsumerGroupDescribeResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         ConsumerGroupDescribeResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.groups {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// Each described group.
@@ -189,6 +195,10 @@ impl<'a> DescribedGroup<'a> {
         w.i32(self.authorized_operations);
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

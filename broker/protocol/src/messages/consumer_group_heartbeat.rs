@@ -231,6 +231,10 @@ impl<'a> Message<'a> for ConsumerGroupHeartbeatResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         ConsumerGroupHeartbeatResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+    }
 }
 
 /// null if not provided; the assignment otherwise.

@@ -185,6 +185,12 @@ impl<'a> Message<'a> for CreateAclsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         CreateAclsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.results {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The results for each ACL creation.
@@ -228,6 +234,10 @@ impl<'a> AclCreationResult<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

@@ -209,6 +209,12 @@ impl<'a> Message<'a> for CreatePartitionsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         CreatePartitionsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.results {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The partition creation results for each topic.
@@ -254,6 +260,10 @@ impl<'a> CreatePartitionsTopicResult<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

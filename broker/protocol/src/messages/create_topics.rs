@@ -266,6 +266,12 @@ impl<'a> Message<'a> for CreateTopicsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         CreateTopicsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// Results for each topic we tried to create.
@@ -378,6 +384,11 @@ impl<'a> CreatableTopicResult<'a> {
             }
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        found(self.topic_config_error_code);
     }
 }
 

@@ -188,6 +188,12 @@ impl<'a> Message<'a> for DeleteAclsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DeleteAclsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.filter_results {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The results for each filter.
@@ -246,6 +252,13 @@ impl<'a> DeleteAclsFilterResult<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.matching_acls {
+            inner.for_each_error(found);
+        }
     }
 }
 
@@ -341,6 +354,10 @@ impl<'a> DeleteAclsMatchingAcl<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

@@ -102,6 +102,12 @@ impl<'a> Message<'a> for DeleteGroupsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DeleteGroupsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.results {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The deletion results.
@@ -139,6 +145,10 @@ impl<'a> DeletableGroupResult<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

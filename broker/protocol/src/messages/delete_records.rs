@@ -187,6 +187,12 @@ impl<'a> Message<'a> for DeleteRecordsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DeleteRecordsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// Each topic that we wanted to delete records from.
@@ -228,6 +234,12 @@ impl<'a> DeleteRecordsTopicResult<'a> {
         }
         Ok(())
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// Each partition that we wanted to delete records from.
@@ -268,6 +280,10 @@ impl DeleteRecordsPartitionResult {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

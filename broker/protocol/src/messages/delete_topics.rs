@@ -162,6 +162,12 @@ impl<'a> Message<'a> for DeleteTopicsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DeleteTopicsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.responses {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The results for each topic we tried to delete.
@@ -237,6 +243,10 @@ impl<'a> DeletableTopicResult<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

@@ -174,6 +174,10 @@ impl<'a> Message<'a> for DescribeAclsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DescribeAclsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+    }
 }
 
 /// Each Resource that is referenced in an ACL.

@@ -182,6 +182,12 @@ impl<'a> Message<'a> for DescribeConfigsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DescribeConfigsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.results {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The results for each resource.
@@ -252,6 +258,10 @@ impl<'a> DescribeConfigsResult<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

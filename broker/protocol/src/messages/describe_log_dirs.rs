@@ -157,6 +157,13 @@ impl<'a> Message<'a> for DescribeLogDirsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DescribeLogDirsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.results {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The log directories.
@@ -241,6 +248,10 @@ impl<'a> DescribeLogDirsResult<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

@@ -125,6 +125,12 @@ impl<'a> Message<'a> for DescribeProducersResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DescribeProducersResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// Each topic in the response.
@@ -159,6 +165,12 @@ impl<'a> TopicResponse<'a> {
         w.array(true, &self.partitions, |w, value| value.encode(w, version))?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
     }
 }
 
@@ -207,6 +219,10 @@ impl<'a> PartitionResponse<'a> {
         w.array(true, &self.active_producers, |w, value| value.encode(w, version))?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

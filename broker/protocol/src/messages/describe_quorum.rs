@@ -184,6 +184,13 @@ impl<'a> Message<'a> for DescribeQuorumResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DescribeQuorumResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The response from the describe quorum API.
@@ -221,6 +228,12 @@ impl<'a> TopicDataResponse<'a> {
         w.array(true, &self.partitions, |w, value| value.encode(w, version))?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
     }
 }
 
@@ -306,6 +319,10 @@ impl<'a> PartitionDataResponse<'a> {
         w.array(true, &self.observers, |w, value| value.encode(w, version))?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

@@ -180,6 +180,12 @@ impl<'a> Message<'a> for DescribeTopicPartitionsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DescribeTopicPartitionsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// Each topic in the response.
@@ -251,6 +257,13 @@ impl<'a> DescribeTopicPartitionsResponseTopic<'a> {
         w.i32(self.topic_authorized_operations);
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
     }
 }
 
@@ -330,6 +343,10 @@ impl DescribeTopicPartitionsResponsePartition {
         w.values(true, &self.offline_replicas, Writer::i32)?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

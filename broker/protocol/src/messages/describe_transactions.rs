@@ -93,6 +93,12 @@ impl<'a> Message<'a> for DescribeTransactionsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DescribeTransactionsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.transaction_states {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The current state of the transaction.
@@ -161,6 +167,10 @@ impl<'a> TransactionState<'a> {
         w.array(true, &self.topics, |w, value| value.encode(w, version))?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

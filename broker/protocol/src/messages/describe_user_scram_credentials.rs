@@ -149,6 +149,13 @@ impl<'a> Message<'a> for DescribeUserScramCredentialsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         DescribeUserScramCredentialsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.results {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The results for descriptions, one per user.
@@ -207,6 +214,10 @@ impl<'a> DescribeUserScramCredentialsResult<'a> {
         w.array(true, &self.credential_infos, |w, value| value.encode(w, version))?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

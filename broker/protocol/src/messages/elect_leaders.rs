@@ -178,6 +178,13 @@ impl<'a> Message<'a> for ElectLeadersResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         ElectLeadersResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.replica_election_results {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The election results, or an empty array if the requester did not have permission and the request asks for
@@ -222,6 +229,12 @@ impl<'a> ReplicaElectionResult<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partition_result {
+            inner.for_each_error(found);
+        }
     }
 }
 
@@ -274,6 +287,10 @@ impl<'a> PartitionResult<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

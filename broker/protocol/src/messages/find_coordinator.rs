@@ -202,6 +202,13 @@ impl<'a> Message<'a> for FindCoordinatorResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         FindCoordinatorResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.coordinators {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// Each coordinator result in the response.
@@ -272,6 +279,10 @@ impl<'a> Coordinator<'a> {
         w.nullable_str(true, self.error_message.as_deref())?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

@@ -215,6 +215,12 @@ impl<'a> Message<'a> for IncrementalAlterConfigsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         IncrementalAlterConfigsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.responses {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The responses for each resource.
@@ -279,6 +285,10 @@ impl<'a> AlterConfigsResourceResponse<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

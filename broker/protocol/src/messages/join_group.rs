@@ -277,6 +277,10 @@ impl<'a> Message<'a> for JoinGroupResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         JoinGroupResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+    }
 }
 
 /// The group members.

@@ -197,6 +197,13 @@ impl<'a> Message<'a> for LeaveGroupResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         LeaveGroupResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.members {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// List of leaving member responses.
@@ -255,6 +262,10 @@ impl<'a> MemberResponse<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

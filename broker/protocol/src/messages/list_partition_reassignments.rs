@@ -161,6 +161,10 @@ impl<'a> Message<'a> for ListPartitionReassignmentsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         ListPartitionReassignmentsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+    }
 }
 
 /// The ongoing reassignments for each topic.

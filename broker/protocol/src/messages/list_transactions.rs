@@ -150,6 +150,10 @@ impl<'a> Message<'a> for ListTransactionsResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         ListTransactionsResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+    }
 }
 
 /// The current state of the transaction for the transactional id.

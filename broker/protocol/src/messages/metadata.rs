@@ -280,6 +280,13 @@ impl<'a> Message<'a> for MetadataResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         MetadataResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
+        found(self.error_code);
+    }
 }
 
 /// A list of brokers present in the cluster.
@@ -434,6 +441,13 @@ impl<'a> MetadataResponseTopic<'a> {
         }
         Ok(())
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// Each partition in the topic.
@@ -512,6 +526,10 @@ impl MetadataResponsePartition {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

@@ -274,6 +274,12 @@ impl<'a> Message<'a> for OffsetCommitResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         OffsetCommitResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The responses for each topic.
@@ -327,6 +333,12 @@ impl<'a> OffsetCommitResponseTopic<'a> {
         }
         Ok(())
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The responses for each partition in the topic.
@@ -364,6 +376,10 @@ impl OffsetCommitResponsePartition {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

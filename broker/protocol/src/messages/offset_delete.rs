@@ -156,6 +156,13 @@ impl<'a> Message<'a> for OffsetDeleteResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         OffsetDeleteResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The responses for each topic.
@@ -188,6 +195,12 @@ impl<'a> OffsetDeleteResponseTopic<'a> {
         w.array(false, &self.partitions, |w, value| value.encode(w, version))?;
         Ok(())
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The responses for each partition in the topic.
@@ -216,6 +229,10 @@ impl OffsetDeleteResponsePartition {
         w.i32(self.partition_index);
         w.i16(self.error_code);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

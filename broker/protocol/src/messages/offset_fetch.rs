@@ -355,6 +355,16 @@ impl<'a> Message<'a> for OffsetFetchResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         OffsetFetchResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
+        found(self.error_code);
+        for inner in &self.groups {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The responses per topic.
@@ -395,6 +405,12 @@ impl<'a> OffsetFetchResponseTopic<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
     }
 }
 
@@ -469,6 +485,10 @@ impl<'a> OffsetFetchResponsePartition<'a> {
         }
         Ok(())
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+    }
 }
 
 /// The responses per group id.
@@ -511,6 +531,13 @@ impl<'a> OffsetFetchResponseGroup<'a> {
         w.i16(self.error_code);
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
+        found(self.error_code);
     }
 }
 
@@ -558,6 +585,12 @@ impl<'a> OffsetFetchResponseTopics<'a> {
         w.array(true, &self.partitions, |w, value| value.encode(w, version))?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
     }
 }
 
@@ -623,6 +656,10 @@ impl<'a> OffsetFetchResponsePartitions<'a> {
         w.i16(self.error_code);
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

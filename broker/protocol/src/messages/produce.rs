@@ -238,6 +238,12 @@ impl<'a> Message<'a> for ProduceResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         ProduceResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.responses {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// Each produce response.
@@ -290,6 +296,12 @@ impl<'a> TopicProduceResponse<'a> {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partition_responses {
+            inner.for_each_error(found);
+        }
     }
 }
 
@@ -404,6 +416,10 @@ impl<'a> PartitionProduceResponse<'a> {
             }
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

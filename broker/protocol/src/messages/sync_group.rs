@@ -209,6 +209,10 @@ impl<'a> Message<'a> for SyncGroupResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         SyncGroupResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
+    }
 }
 
 impl<'a> Request<'a> for SyncGroupRequest<'a> {

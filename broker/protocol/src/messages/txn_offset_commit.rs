@@ -279,6 +279,12 @@ impl<'a> Message<'a> for TxnOffsetCommitResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         TxnOffsetCommitResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The responses for each topic.
@@ -320,6 +326,12 @@ impl<'a> TxnOffsetCommitResponseTopic<'a> {
         }
         Ok(())
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The responses for each partition in the topic.
@@ -357,6 +369,10 @@ impl TxnOffsetCommitResponsePartition {
             w.tag_count(&[]);
         }
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

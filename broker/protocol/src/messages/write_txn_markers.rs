@@ -175,6 +175,12 @@ impl<'a> Message<'a> for WriteTxnMarkersResponse<'a> {
     fn decode_static(r: &mut Reader<'_>, version: i16) -> Result<Self::Static, DecodeError> {
         WriteTxnMarkersResponse::decode(r, version).map(IntoStatic::into_static)
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.markers {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The results for writing makers.
@@ -209,6 +215,12 @@ impl<'a> WritableTxnMarkerResult<'a> {
         w.array(true, &self.topics, |w, value| value.encode(w, version))?;
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.topics {
+            inner.for_each_error(found);
+        }
     }
 }
 
@@ -245,6 +257,12 @@ impl<'a> WritableTxnMarkerTopicResult<'a> {
         w.tag_count(&[]);
         Ok(())
     }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        for inner in &self.partitions {
+            inner.for_each_error(found);
+        }
+    }
 }
 
 /// The results by partition.
@@ -276,6 +294,10 @@ impl WritableTxnMarkerPartitionResult {
         w.i16(self.error_code);
         w.tag_count(&[]);
         Ok(())
+    }
+
+    fn for_each_error(&self, found: &mut dyn FnMut(i16)) {
+        found(self.error_code);
     }
 }
 

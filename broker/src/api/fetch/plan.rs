@@ -18,6 +18,7 @@ use logspine_storage::{AbortedTxn, LogSlice};
 
 use super::read::{PartitionRead, Target};
 use super::sessions::FetchSessionCache;
+use crate::api::duplicates;
 
 /// The first version that names topics by id.
 const TOPIC_ID_VERSION_MIN: i16 = 13;
@@ -64,8 +65,10 @@ impl Wanted {
 
 enum Kind {
     Sessionless,
-    /// A full request that asks for a session.
-    New,
+    /// A full request that asks for a session; followers are preferred.
+    New {
+        privileged: bool,
+    },
     Incremental {
         session_id: i32,
     },
@@ -89,8 +92,9 @@ impl Plan {
         let (session_id, epoch) = (request.session_id, request.session_epoch);
         if matches!(epoch, FINAL_EPOCH | INITIAL_EPOCH) {
             sessions.close(session_id);
-            let kind = if epoch == INITIAL_EPOCH { Kind::New } else { Kind::Sessionless };
-            return Ok(Plan { targets: named(request, version).map(Target::new).collect(), kind, now });
+            let privileged = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
+            let kind = if epoch == INITIAL_EPOCH { Kind::New { privileged } } else { Kind::Sessionless };
+            return Ok(Plan { targets: targets(request, version), kind, now });
         }
         let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
             let key = TopicKey::of(&topic.topic, topic.topic_id, version);
@@ -111,7 +115,7 @@ impl Plan {
     ) -> (FetchResponse<'_>, Vec<LogSlice>) {
         let session_id = match self.kind {
             Kind::Sessionless => 0,
-            Kind::New => sessions.open(&self.targets, self.now),
+            Kind::New { privileged } => sessions.open(&self.targets, privileged, self.now),
             Kind::Incremental { session_id } => {
                 sessions.note_sent(session_id, &mut self.targets);
                 session_id
@@ -132,6 +136,17 @@ impl Plan {
         }
         (FetchResponse { session_id, responses, ..FetchResponse::default() }, slices)
     }
+}
+
+/// The partitions that a request names, each once: the last mention counts.
+fn targets(request: &FetchRequest<'_>, version: i16) -> Vec<Target> {
+    let names = request.topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|partition| (&topic.topic, topic.topic_id, partition.partition))
+    });
+    let again = duplicates::named_again_later(names).unwrap_or_default();
+    let is_last = |position: usize| !again.get(position).copied().unwrap_or_default();
+    let named = named(request, version).enumerate().filter(|(position, _)| is_last(*position));
+    named.map(|(_, wanted)| Target::new(wanted)).collect()
 }
 
 /// The partitions that a request names.

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use logspine_protocol::api_key::ApiKey;
 use logspine_protocol::error::ErrorCode;
 use logspine_protocol::messages::fetch::FetchRequest;
 use logspine_protocol::types::{LeaderEpoch, Offset};
@@ -103,9 +102,12 @@ impl Drop for Registered {
     }
 }
 
-/// Counts what an answer takes along.
-pub fn count(targets: &[Target]) {
+/// Counts what an answer takes along, and the partitions that failed.
+pub fn count(context: &RequestContext, targets: &[Target]) {
     for target in targets {
+        if target.read.error != ErrorCode::None {
+            context.broker.metrics.failed_fetch_requests.inc();
+        }
         if let (Ok(partition), Some(slice)) = (&target.found, &target.read.slice) {
             partition.traffic.fetched(u64::from(slice.len));
         }
@@ -116,10 +118,6 @@ pub fn count(targets: &[Target]) {
 pub fn find_all(context: &RequestContext, targets: &mut [Target]) {
     for target in targets {
         target.found = find(context, &target.wanted);
-        if let Err(code) = target.found {
-            context.broker.metrics.failed_fetch_requests.inc();
-            context.broker.metrics.error(ApiKey::Fetch, code);
-        }
     }
 }
 

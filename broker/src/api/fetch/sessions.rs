@@ -1,8 +1,7 @@
 //! Fetch sessions (KIP-227): what a client reads is remembered, so that it sends and gets only what changed.
 //!
-//! The cache has a fixed number of slots; a full cache evicts the session that was idle longest, if that is
-//! long enough, and otherwise opens none (the client goes on with full requests). Session ids are random, so
-//! that one client does not hit another's. Partitions that returned records go to the end of their session's
+//! The cache has a fixed number of slots. A full one makes room by Kafka's rules, `victim`, or opens no session
+//! and the client goes on with full requests. Session ids are random, so that one client does not hit another's. Partitions that returned records go to the end of their session's
 //! order, so that none starves. Kafka: FetchSession, FetchSessionCacheShard.
 
 use std::collections::HashMap;
@@ -15,7 +14,8 @@ use parking_lot::Mutex;
 use super::plan::{TopicKey, Wanted};
 use super::read::{PartitionRead, Target};
 
-/// A session that was not used for this long may be evicted.
+/// A session that was not used for longer than this may be evicted by any, and a session that lives for longer than
+/// this by one that is worth more.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(120);
 
 type Key = (TopicKey, i32);
@@ -35,6 +35,9 @@ struct Session {
     /// The epoch that the next request must carry.
     epoch: i32,
     uses_ids: bool,
+    /// Opened by a follower.
+    privileged: bool,
+    created: Instant,
     last_used: Instant,
 }
 
@@ -63,6 +66,11 @@ impl Entry {
 }
 
 impl Session {
+    /// Followers before consumers, then whoever saves more by having a session.
+    fn worth(&self) -> (bool, usize) {
+        (self.privileged, self.entries.len())
+    }
+
     fn index(&mut self) {
         self.positions.clear();
         self.positions.extend(self.entries.iter().enumerate().map(|(at, entry)| (key(&entry.wanted), at)));
@@ -111,16 +119,22 @@ impl FetchSessionCache {
     }
 
     /// Opens a session over what was just answered; 0 if there is no room.
-    pub fn open(&self, targets: &[Target], now: Instant) -> i32 {
+    pub fn open(&self, targets: &[Target], privileged: bool, now: Instant) -> i32 {
         let mut sessions = self.sessions.lock();
-        if targets.is_empty() || !make_room(&mut sessions, self.slots, now) {
+        if targets.is_empty() {
             return 0;
+        }
+        if sessions.len() >= self.slots {
+            let Some(victim) = victim(&sessions, (privileged, targets.len()), now) else { return 0 };
+            sessions.remove(&victim);
         }
         let mut session = Session {
             entries: Vec::with_capacity(targets.len()),
             positions: HashMap::with_capacity(targets.len()),
             epoch: 1,
             uses_ids: matches!(targets[0].wanted.topic, TopicKey::Id(_)),
+            privileged,
+            created: now,
             last_used: now,
         };
         session.update(targets.iter().map(|target| target.wanted.clone()), std::iter::empty());
@@ -198,18 +212,23 @@ fn rotate(session: &mut Session) {
     session.index();
 }
 
-fn make_room(sessions: &mut HashMap<i32, Session>, slots: usize, now: Instant) -> bool {
-    if sessions.len() < slots {
-        return true;
+/// Who goes for a new session that is worth this much: the one idle longest, if that is long enough; else the one
+/// worth least, if it is worth less and has been there for a while. A follower need not wait for a consumer's.
+fn victim(sessions: &HashMap<i32, Session>, worth: (bool, usize), now: Instant) -> Option<i32> {
+    let idlest = sessions.iter().min_by_key(|(_, session)| session.last_used);
+    if let Some((id, session)) = idlest
+        && now.saturating_duration_since(session.last_used) > EVICTABLE_AFTER
+    {
+        return Some(*id);
     }
-    let oldest = sessions.iter().min_by_key(|(_, session)| session.last_used);
-    match oldest.map(|(id, session)| (*id, session.last_used)) {
-        Some((id, last_used)) if now.saturating_duration_since(last_used) >= EVICTABLE_AFTER => {
-            sessions.remove(&id);
-            true
-        }
-        _ => false,
-    }
+    let (privileged, _) = worth;
+    // Kafka looks at a session's age when it is used, not when another one wants its place.
+    let is_old = |session: &Session| session.last_used - session.created > EVICTABLE_AFTER;
+    let evictable = sessions
+        .iter()
+        .filter(|(_, session)| is_old(session) || (privileged && !session.privileged))
+        .min_by_key(|(id, session)| (session.worth(), **id));
+    evictable.filter(|(_, session)| session.worth() < worth).map(|(id, _)| *id)
 }
 
 /// A positive id that is not taken. The standard library's hash seeds are random.

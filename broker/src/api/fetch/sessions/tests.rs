@@ -57,7 +57,7 @@ fn continued(
 #[test]
 fn an_idle_session_is_told_nothing_and_a_moved_watermark_is_told_once() {
     let cache = FetchSessionCache::new(10);
-    let id = cache.open(&two(5, 7), Instant::now());
+    let id = cache.open(&two(5, 7), false, Instant::now());
     assert!(id > 0);
     assert_eq!(continued(&cache, id, 1, vec![]).unwrap(), [0, 1]);
     assert_eq!(told(&cache, id, two(5, 7)), [false, false]);
@@ -68,7 +68,7 @@ fn an_idle_session_is_told_nothing_and_a_moved_watermark_is_told_once() {
 #[test]
 fn an_error_is_told_every_time_and_its_end_too() {
     let cache = FetchSessionCache::new(10);
-    let id = cache.open(&one(), Instant::now());
+    let id = cache.open(&one(), false, Instant::now());
     let failing = || {
         let read = PartitionRead {
             error: ErrorCode::KafkaStorageError,
@@ -86,7 +86,7 @@ fn an_error_is_told_every_time_and_its_end_too() {
 #[test]
 fn a_wrong_epoch_and_an_unknown_session_are_refused() {
     let cache = FetchSessionCache::new(10);
-    let id = cache.open(&one(), Instant::now());
+    let id = cache.open(&one(), false, Instant::now());
     assert_eq!(continued(&cache, id, 2, vec![]), Err(ErrorCode::InvalidFetchSessionEpoch));
     assert_eq!(continued(&cache, id.wrapping_add(1), 1, vec![]), Err(ErrorCode::FetchSessionIdNotFound));
     assert_eq!(continued(&cache, id, 1, vec![wanted(3, 0)]).unwrap(), [0, 3]);
@@ -102,7 +102,7 @@ fn a_wrong_epoch_and_an_unknown_session_are_refused() {
 #[test]
 fn a_session_that_forgets_everything_is_closed() {
     let cache = FetchSessionCache::new(10);
-    let id = cache.open(&two(5, 7), Instant::now());
+    let id = cache.open(&two(5, 7), false, Instant::now());
     let forget = |epoch, partition| {
         let forgotten = std::iter::once((TopicKey::Name("t".into()), partition));
         cache.continue_session(id, epoch, false, std::iter::empty(), forgotten, Instant::now()).unwrap()
@@ -112,15 +112,58 @@ fn a_session_that_forgets_everything_is_closed() {
     assert!(cache.is_empty());
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Whether a session is gone; asking does not use it.
+fn is_gone(cache: &FetchSessionCache, id: i32) -> bool {
+    !cache.sessions.lock().contains_key(&id)
+}
+
+/// Uses a session that was not used yet.
+fn used_at(cache: &FetchSessionCache, id: i32, now: Instant) {
+    cache.continue_session(id, 1, false, std::iter::empty(), std::iter::empty(), now).unwrap();
+}
+
 #[test]
 fn a_full_cache_opens_no_session_until_one_has_been_idle_long_enough() {
     let cache = FetchSessionCache::new(1);
     let start = Instant::now();
-    let first = cache.open(&one(), start);
-    assert_eq!(cache.open(&one(), start + Duration::from_secs(60)), 0);
-    let second = cache.open(&one(), start + EVICTABLE_AFTER);
-    assert!(second > 0);
-    assert_eq!(continued(&cache, first, 1, vec![]), Err(ErrorCode::FetchSessionIdNotFound));
+    let first = cache.open(&one(), false, start);
+    assert_eq!(cache.open(&two(0, 0), false, start + EVICTABLE_AFTER), 0, "larger, but the other is in use");
+    let second = cache.open(&one(), false, start + EVICTABLE_AFTER + SECOND);
+    assert!(second > 0 && is_gone(&cache, first));
+}
+
+#[test]
+fn a_larger_session_takes_the_place_of_the_smallest_old_one() {
+    let cache = FetchSessionCache::new(3);
+    let start = Instant::now();
+    let later = start + EVICTABLE_AFTER + SECOND;
+    let (small, large) = (cache.open(&one(), false, start), cache.open(&two(0, 0), false, start));
+    for id in [small, large] {
+        used_at(&cache, id, later);
+    }
+    let young = cache.open(&one(), false, later);
+    assert_eq!(cache.open(&one(), false, later), 0, "as small as the smallest");
+    assert!(cache.open(&two(0, 0), false, later) > 0);
+    assert!(is_gone(&cache, small) && !is_gone(&cache, large) && !is_gone(&cache, young));
+    assert_eq!(cache.open(&two(0, 0), false, later), 0, "what is left is as large, or young");
+}
+
+#[test]
+fn a_follower_takes_the_place_of_a_consumer_and_never_the_other_way_round() {
+    let cache = FetchSessionCache::new(1);
+    let start = Instant::now();
+    let consumer = cache.open(&two(0, 0), false, start);
+    let follower = cache.open(&one(), true, start);
+    assert!(follower > 0 && is_gone(&cache, consumer));
+    used_at(&cache, follower, start + EVICTABLE_AFTER + SECOND);
+    assert_eq!(cache.open(&two(0, 0), false, start + EVICTABLE_AFTER + SECOND), 0);
+}
+
+#[test]
+fn without_slots_there_are_no_sessions() {
+    assert_eq!(FetchSessionCache::new(0).open(&one(), true, Instant::now()), 0);
 }
 
 #[test]
@@ -130,6 +173,8 @@ fn the_partition_that_was_served_goes_behind_the_others() {
         positions: HashMap::new(),
         epoch: 1,
         uses_ids: false,
+        privileged: false,
+        created: Instant::now(),
         last_used: Instant::now(),
     };
     session.update([wanted(0, 0), wanted(1, 0), wanted(2, 0)].into_iter(), std::iter::empty());

@@ -2,25 +2,14 @@
 //!
 //! Every API that a producer, a consumer, a classic group or an admin tool needs (P0) must have Kafka's range to
 //! the number. Every other difference stands in the table below with its reason: an unexplained one fails, and
-//! so does an explanation that nothing needs any more. Kafka runs from its own jars (`LOGSPINE_KAFKA_LIBS`).
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
-
-mod support;
+//! so does an explanation that nothing needs any more.
 
 use std::collections::BTreeMap;
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use logspine_protocol::api_key::ApiKey;
 use logspine_protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
-use support::raw::RawClient;
-use support::{Broker, free_port};
 
-/// A JVM on a busy machine of two cores.
-const KAFKA_READY_WITHIN: Duration = Duration::from_secs(90);
+use crate::support::raw::RawClient;
 
 /// What produce, consume, classic groups and admin tools are made of.
 const P0: &[ApiKey] = &[
@@ -142,62 +131,6 @@ fn ask(address: &str) -> Ranges {
     answer.api_keys.iter().map(|row| (row.api_key, (row.min_version, row.max_version))).collect()
 }
 
-/// A combined-mode Kafka on a free port; ended by its id.
-struct Kafka {
-    process: Child,
-    port: u16,
-}
-
-impl Kafka {
-    fn start(libs: &Path, dir: &Path) -> Kafka {
-        let (port, controller_port) = (free_port(), free_port());
-        let config = dir.join("server.properties");
-        std::fs::write(&config, properties(&dir.join("kafka"), port, controller_port)).unwrap();
-        let java = || {
-            let mut java = Command::new("java");
-            java.arg("-Xmx512m").arg("-cp").arg(format!("{}/*", libs.display())).stdin(Stdio::null());
-            java
-        };
-        let format =
-            ["kafka.tools.StorageTool", "format", "--standalone", "-t", "4L6g3nShT-eMCtK--X86sw", "-c"];
-        let formatted = java().args(format).arg(&config).output().unwrap();
-        assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
-        let log = std::fs::File::create(dir.join("kafka.log")).unwrap();
-        let mut server = java();
-        server.arg("kafka.Kafka").arg(&config).stdout(log.try_clone().unwrap()).stderr(log);
-        let mut kafka = Kafka { process: server.spawn().unwrap(), port };
-        kafka.wait_ready(&dir.join("kafka.log"));
-        kafka
-    }
-
-    fn wait_ready(&mut self, log: &Path) {
-        let deadline = Instant::now() + KAFKA_READY_WITHIN;
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let ended = self.process.try_wait().unwrap();
-            let is_late = Instant::now() > deadline;
-            assert!(ended.is_none() && !is_late, "Kafka: {}", std::fs::read_to_string(log).unwrap());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Kafka {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn properties(dir: &Path, port: u16, controller_port: u16) -> String {
-    format!(
-        "process.roles=broker,controller\nnode.id=0\nlog.dirs={}\noffsets.topic.replication.factor=1\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
-         controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}\n",
-        dir.display()
-    )
-}
-
 fn name(key: i16) -> String {
     ApiKey::from_i16(key).map_or_else(|| format!("key {key}"), |key| key.name().to_owned())
 }
@@ -232,19 +165,8 @@ fn compare(kafka: &Ranges, ours: &Ranges) -> Vec<String> {
     wrong
 }
 
-#[test]
-fn every_p0_api_has_kafkas_range_and_every_other_difference_a_reason() {
-    let test = "every_p0_api_has_kafkas_range_and_every_other_difference_a_reason";
-    let Some(libs) = std::env::var_os("LOGSPINE_KAFKA_LIBS").map(PathBuf::from) else {
-        return support::skip(test, "LOGSPINE_KAFKA_LIBS names no folder with Kafka's jars");
-    };
-    if !support::needs(test, "java") {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let kafka = Kafka::start(&libs, dir.path());
-    let broker = Broker::start(&[]);
-    let (theirs, ours) = (ask(&format!("127.0.0.1:{}", kafka.port)), ask(&broker.address()));
+pub fn every_p0_api_has_kafkas_range_and_every_other_difference_a_reason(kafka: &str, broker: &str) {
+    let (theirs, ours) = (ask(kafka), ask(broker));
     println!(
         "FIGURE ApiVersions: Kafka serves {} APIs, we {}, {} of them P0",
         theirs.len(),
