@@ -49,6 +49,12 @@ pub struct LogConfig {
     pub index_interval_bytes: i32,
     /// `file.delete.delay.ms`: between the rename to `.deleted` and the unlink.
     pub file_delete_delay_ms: i64,
+    /// `delete.retention.ms`: how long compaction keeps a tombstone.
+    pub delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`: younger records are not compacted.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: older ones are, however clean the log.
+    pub max_compaction_lag_ms: i64,
     /// `flush.messages`: 1 acknowledges on stable storage, `i64::MAX` in the page cache.
     pub flush_messages: i64,
     /// `flush.ms`
@@ -79,6 +85,9 @@ impl Default for LogConfig {
             segment_index_bytes: 10 << 20,
             index_interval_bytes: 4096,
             file_delete_delay_ms: 60_000,
+            delete_retention_ms: 86_400_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
             flush_messages: 1,
             flush_ms: i64::MAX,
             max_message_bytes: (1 << 20) + 12,
@@ -110,6 +119,9 @@ impl LogConfig {
             "segment.index.bytes" => self.segment_index_bytes = int(4)?,
             "index.interval.bytes" => self.index_interval_bytes = int(0)?,
             "file.delete.delay.ms" => self.file_delete_delay_ms = long(0)?,
+            "delete.retention.ms" => self.delete_retention_ms = long(0)?,
+            "min.compaction.lag.ms" => self.min_compaction_lag_ms = long(0)?,
+            "max.compaction.lag.ms" => self.max_compaction_lag_ms = long(1)?,
             "flush.messages" => self.flush_messages = long(1)?,
             "flush.ms" => self.flush_ms = long(0)?,
             "max.message.bytes" => self.max_message_bytes = int(0)?,

@@ -7,6 +7,7 @@
 #![deny(unsafe_code)] // One file has a system call without a safe wrapper: page_cache.rs.
 
 pub mod checkpoint;
+pub mod compaction;
 pub mod config;
 pub mod directory;
 pub mod disk;
@@ -38,11 +39,15 @@ mod verify;
 mod walk;
 
 pub use clean_shutdown::CleanShutdown;
+pub use compaction::{Cleanable, Compaction, CompactionError, KeyMemory, Pace, Replacement, Unpaced};
 pub use config::LogConfig;
 pub use directory::LogDir;
 pub use disk::{Disk, DiskFile};
 pub use error::{AppendError, Damage, Poisoned, ReadError, StorageError};
-pub use log::{AppendInfo, DeletedLog, FlushDone, FlushJob, FlushMark, Log, OpenLog, Recovered, Retained};
+pub use log::{
+    AppendInfo, CompactionScope, DeletedLog, FlushDone, FlushJob, FlushMark, Log, OpenLog, Recovered,
+    Retained,
+};
 pub use meta_properties::MetaProperties;
 pub use reader::{LogReader, LogSlice, TimestampOffset};
 pub use real_disk::RealDisk;

@@ -6,6 +6,7 @@
 //! files included, stays in the dirty set until a flush has it. Opening, and what is believed: `recovery.rs`.
 
 mod append;
+mod compaction;
 mod flush;
 mod retention;
 mod roll;
@@ -30,6 +31,7 @@ use crate::{checkpoint, names, recovery};
 
 pub use append::AppendInfo;
 pub(crate) use append::marker_of;
+pub use compaction::CompactionScope;
 pub use flush::{FlushDone, FlushJob, FlushMark};
 pub use retention::Retained;
 pub use transactions::EndedTxn;
@@ -118,6 +120,9 @@ pub struct Log {
     unlinks: Vec<Unlink>,
     /// Indexes and producers on disk are not those of a clean close.
     unclosed: bool,
+    /// A compacted segment on its way into the log.
+    swapping: Option<compaction::Swapping>,
+    swaps_begun: u64,
 }
 
 impl Log {
@@ -158,6 +163,8 @@ impl Log {
             flush_cap: None,
             unlinks: opened.unlinks,
             unclosed: !opened.is_closed,
+            swapping: None,
+            swaps_begun: 0,
         };
         Ok((log, opened.recovered))
     }
@@ -246,6 +253,7 @@ impl Log {
     pub fn close(mut self, clean: bool) -> Result<Offset, StorageError> {
         if clean && self.reader.damage().is_none() {
             self.poison.check()?;
+            self.settle_swap()?;
             if self.unclosed {
                 self.dirty.files.extend(self.active.write_indexes(true)?);
                 self.write_snapshot()?;

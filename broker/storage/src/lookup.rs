@@ -3,6 +3,8 @@
 //! The time index leads to a batch, its header says whether it can hold the record, and only that one batch is
 //! decompressed. As in Kafka the answer is the first record in offset order whose timestamp is large enough.
 
+use std::sync::Arc;
+
 use logspine_protocol::batch::{BatchView, RecordView};
 use logspine_protocol::types::Offset;
 
@@ -17,8 +19,35 @@ use crate::walk::{Look, Walk, WalkError};
 impl LogReader {
     /// The first record with a timestamp of at least `timestamp`; `None` if there is none.
     pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampOffset>, ReadError> {
+        self.on_settled_segments(|segments| self.first_not_older(segments, timestamp))
+    }
+
+    /// The record with the largest timestamp, the first of them; `None` if no record has one.
+    pub fn max_timestamp(&self) -> Result<Option<TimestampOffset>, ReadError> {
+        self.on_settled_segments(|segments| self.youngest(segments))
+    }
+
+    /// Looks again if segments were replaced or deleted under the look.
+    fn on_settled_segments<T>(
+        &self,
+        look: impl Fn(&[Arc<Segment>]) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        loop {
+            let segments = self.segments();
+            match look(&segments) {
+                Err(ReadError::Storage(_)) if !Arc::ptr_eq(&segments, &self.segments()) => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn first_not_older(
+        &self,
+        segments: &[Arc<Segment>],
+        timestamp: i64,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
         let log_start = self.log_start();
-        for segment in self.segments().iter() {
+        for segment in segments {
             if segment.max_timestamp().is_none_or(|max| max.timestamp < timestamp) {
                 continue;
             }
@@ -33,9 +62,7 @@ impl LogReader {
         Ok(None)
     }
 
-    /// The record with the largest timestamp, the first of them; `None` if no record has one.
-    pub fn max_timestamp(&self) -> Result<Option<TimestampOffset>, ReadError> {
-        let segments = self.segments();
+    fn youngest(&self, segments: &[Arc<Segment>]) -> Result<Option<TimestampOffset>, ReadError> {
         let log_start = self.log_start();
         let mut best: Option<(&Segment, TimeEntry)> = None;
         for segment in segments.iter().filter(|segment| segment.end_offset() > log_start) {

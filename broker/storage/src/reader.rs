@@ -290,7 +290,22 @@ impl LogReader {
         if slice.is_empty() || self.txn_index.is_empty() {
             return Ok(Vec::new());
         }
-        let segments = self.segments.load();
+        loop {
+            let segments = self.segments.load_full();
+            let found = self.aborted_within(&segments, slice, limit);
+            // Compaction joined segments, and their indexes with them: look again.
+            if Arc::ptr_eq(&segments, &self.segments.load_full()) {
+                return found;
+            }
+        }
+    }
+
+    fn aborted_within(
+        &self,
+        segments: &[Arc<Segment>],
+        slice: &LogSlice,
+        limit: Offset,
+    ) -> Result<Vec<AbortedTxn>, ReadError> {
         let after = segments.partition_point(|segment| segment.base_offset <= slice.first_offset);
         let first_segment = segments[after.saturating_sub(1)].base_offset;
         // The batch behind the slice says where it ends, be it in the next segment.

@@ -94,11 +94,11 @@ impl Unlink {
 
     /// True when the file's name is gone.
     fn free_piece_of(&mut self, path: &Path) -> Result<bool, StorageError> {
-        let len_bytes = match self.disk.open(path, Access::Read) {
+        let file = match self.disk.open(path, Access::Update) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-            Err(error) => return Err(io_at("open", path)(error)),
-            Ok(file) => file.len_bytes().map_err(io_at("measure", path))?,
+            opened => opened.map_err(io_at("open", path))?,
         };
+        let len_bytes = file.len_bytes().map_err(io_at("measure", path))?;
         if len_bytes <= STEP_BYTES {
             self.disk.remove_file(path).map_err(io_at("remove", path))?;
             return Ok(true);
@@ -107,7 +107,6 @@ impl Unlink {
             self.sync_parent()?;
             self.is_named = true;
         }
-        let file = self.disk.open(path, Access::Write).map_err(io_at("open", path))?;
         file.truncate(len_bytes - STEP_BYTES).map_err(io_at("truncate", path))?;
         Ok(false)
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use logspine_protocol::batch::BatchView;
 use logspine_protocol::types::Offset;
 
+use crate::compaction::swap;
 use crate::disk::{self, Disk, Entry, read_exact_at};
 use crate::epochs::Epochs;
 use crate::error::{StorageError, io_at};
@@ -53,7 +54,7 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     if let Some(created) = creation::create(args, &dir, &entries)? {
         return Ok(created);
     }
-    let found = Found::from(args, &dir, entries)?;
+    let found = Found::from(args, &dir, swap::recover(disk, &dir, entries)?)?;
     let args = &match as_new(args, &dir, &found)? {
         Some(fresh) => fresh,
         None => args.clone(),
@@ -192,15 +193,6 @@ impl Found {
                     unlinks.push(Unlink::file(&args.disk, path.clone(), args.now_ms));
                     false
                 }
-                Some((_, suffix)) if suffix.ends_with(".swap") => {
-                    return Err(StorageError::Foreign {
-                        path,
-                        position: 0,
-                        found: "a compaction that was interrupted".to_owned(),
-                        advice: "start the broker that wrote it once more, so that it finishes",
-                    });
-                }
-                Some((_, suffix)) if suffix.ends_with(".cleaned") => true,
                 Some((offset, names::INDEX | names::TIME_INDEX | names::TXN_INDEX)) => {
                     logs.binary_search_by_key(&offset, |(base, _)| *base).is_err()
                 }

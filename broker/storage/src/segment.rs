@@ -56,6 +56,8 @@ struct Handle {
     lent: Option<Weak<dyn DiskFile>>,
     /// The segment left the log: what bears its names now is not its own.
     is_retired: bool,
+    /// The file does not bear its final name yet, so that it must not be closed.
+    is_unnamed: bool,
 }
 
 /// What changes as a segment grows.
@@ -185,6 +187,39 @@ impl Segment {
         Ok(file)
     }
 
+    /// Takes a file that gets the segment's name later, by `named`.
+    pub fn adopt(&self, file: Arc<dyn DiskFile>) {
+        let mut handle = self.handle.lock();
+        handle.lent = Some(Arc::downgrade(&file));
+        handle.file = Some(file);
+        handle.is_unnamed = true;
+    }
+
+    /// The files bear the segment's names: they are opened when they are needed, indexes included.
+    pub fn named(&self) {
+        self.handle.lock().is_unnamed = false;
+        self.change(|state| {
+            state.index.forget_memory();
+            state.time_index.forget_memory();
+        });
+        self.close_if_sealed();
+    }
+
+    /// The first batch's largest timestamp, read from the file if an earlier process wrote it.
+    pub fn first_timestamp(&self) -> Option<i64> {
+        if let Some(known) = self.look(|state| state.first_timestamp) {
+            return Some(known);
+        }
+        let file = self.file().ok()?;
+        let first = Walk::new(&*file, Look::Headers, 0, self.size_bytes())
+            .next()
+            .ok()?
+            .map(|found| found.header.max_timestamp());
+        self.close_if_sealed();
+        self.change(|state| state.first_timestamp = first);
+        first
+    }
+
     /// The segment leaves the log and its names go to others, or to nobody: it opens nothing any more. Returns the
     /// descriptor that readers may still hold. Whoever meets a retired segment finds a newer list of segments.
     pub fn retire(&self) -> Option<Weak<dyn DiskFile>> {
@@ -207,7 +242,10 @@ impl Segment {
     /// Gives the descriptor back, unless the segment is being appended to. Slices keep theirs.
     pub fn close_if_sealed(&self) {
         if !self.active.load(Ordering::Relaxed) {
-            self.handle.lock().file = None;
+            let mut handle = self.handle.lock();
+            if !handle.is_unnamed {
+                handle.file = None;
+            }
         }
     }
 

@@ -38,7 +38,7 @@ pub struct AbortedTxn {
 }
 
 impl AbortedTxn {
-    fn encode(&self) -> [u8; ENTRY_BYTES as usize] {
+    pub(crate) fn encode(&self) -> [u8; ENTRY_BYTES as usize] {
         let mut bytes = [0; ENTRY_BYTES as usize];
         bytes[..2].copy_from_slice(&VERSION.to_be_bytes());
         let fields = [self.producer_id.0, self.first_offset.0, self.last_offset.0, self.last_stable_offset.0];
@@ -187,6 +187,16 @@ impl TxnIndex {
         match self.disk.remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_at("remove", &path)(error)),
             _ => Ok(()),
+        }
+    }
+
+    /// Compaction gave a segment a new file, or took the segment away.
+    pub fn merge(&self, base_offset: Offset, has_entries: bool) {
+        let mut segments = self.segments.write();
+        if has_entries {
+            segments.insert(base_offset);
+        } else {
+            segments.remove(&base_offset);
         }
     }
 

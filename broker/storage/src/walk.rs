@@ -103,6 +103,17 @@ impl<'f> Walk<'f> {
         Ok(Some(Found { position, header: batch.header(), crc_fits: crc.is_ok() }))
     }
 
+    /// The next batch as a whole, with its position; only when everything is looked at.
+    pub fn next_view(&mut self) -> Result<Option<(u64, BatchView<'_>)>, WalkError> {
+        let Some(found) = self.next()? else { return Ok(None) };
+        let (position, total_len) = (found.position, found.header.total_len());
+        let start = (position - self.buffer_at) as usize;
+        match BatchView::parse(&self.buffer[start..start + total_len]) {
+            Ok((batch, _)) => Ok(Some((position, batch))),
+            Err(reason) => Err(WalkError::Bad { position, reason }),
+        }
+    }
+
     fn at(&self, len: usize) -> &[u8] {
         let start = (self.position - self.buffer_at) as usize;
         &self.buffer[start..start + len]

@@ -35,6 +35,10 @@ impl Log {
         high_watermark: Offset,
     ) -> Result<Retained, StorageError> {
         self.check_writable()?;
+        if self.swapping.is_some() {
+            // Compaction has its hands on the files; the next run finds them.
+            return Ok(Retained::default());
+        }
         let mut segments = self.reader.segments();
         let mut count = self.deletable(&segments, now_ms, high_watermark);
         if count == segments.len() {
@@ -107,18 +111,24 @@ impl Log {
 
     /// Moves a segment's files out of the way; the `.log` first, so that a crash leaves no index without reason.
     pub(super) fn rename_deleted(&mut self, segment: &Segment, due_ms: i64) -> Result<(), StorageError> {
-        let readers = segment.retire();
-        for suffix in [names::LOG, names::INDEX, names::TIME_INDEX, names::TXN_INDEX, names::SNAPSHOT] {
-            if let Some(unlink) = self.move_aside(segment.path(suffix), due_ms)? {
-                let readers = readers.clone().filter(|_| suffix == names::LOG);
-                self.unlinks.push(unlink.held_by(readers));
-            }
+        self.rename_deleted_log(segment, due_ms)?;
+        for suffix in [names::INDEX, names::TIME_INDEX, names::TXN_INDEX, names::SNAPSHOT] {
+            let unlink = self.move_aside(segment.path(suffix), due_ms)?;
+            self.unlinks.extend(unlink);
         }
         Ok(())
     }
 
+    /// Moves the `.log` alone.
+    pub(super) fn rename_deleted_log(&mut self, segment: &Segment, due_ms: i64) -> Result<(), StorageError> {
+        let readers = segment.retire();
+        let unlink = self.move_aside(segment.path(names::LOG), due_ms)?;
+        self.unlinks.extend(unlink.map(|unlink| unlink.held_by(readers)));
+        Ok(())
+    }
+
     /// Renames one file to `.deleted`; `None` if there is none.
-    fn move_aside(&mut self, path: PathBuf, due_ms: i64) -> Result<Option<Unlink>, StorageError> {
+    pub(super) fn move_aside(&mut self, path: PathBuf, due_ms: i64) -> Result<Option<Unlink>, StorageError> {
         self.dirty.dir = true;
         let deleted = self.free_deleted_name(&path);
         match self.disk.rename(&path, &deleted) {

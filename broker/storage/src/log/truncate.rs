@@ -23,6 +23,7 @@ impl Log {
         if offset >= self.log_end() {
             return Ok(false);
         }
+        self.settle_swap()?;
         if offset < self.log_start() {
             self.truncate_fully_and_start_at(offset)?;
             return Ok(true);
@@ -61,6 +62,7 @@ impl Log {
     /// durable end reaches `offset` with the next flush.
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<(), StorageError> {
         self.check_writable()?;
+        self.settle_swap()?;
         // To 0: the segments that are left may end anywhere, and that must not look like a loss.
         self.lower_ends(offset.min(self.log_end()), Offset(0))?;
         let segments = self.reader.segments();
