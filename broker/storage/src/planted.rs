@@ -16,10 +16,15 @@ pub enum Bug {
     FailedSyncRetried,
     /// The durable end moves before the sync has returned.
     DurableEndMovedInBeginFlush,
+    /// Compaction renames its files before they are on stable storage.
+    CleanedNotSynced,
 }
 
 impl Bug {
-    /// All of them.
+    /// Those of compaction, which has a test of its own.
+    pub const COMPACTION: [Bug; 1] = [Bug::CleanedNotSynced];
+
+    /// All others.
     pub const ALL: [Bug; 5] = [
         Bug::SyncForgottenAtRoll,
         Bug::DirectoryNotSynced,

@@ -21,6 +21,7 @@ use super::{Cleanable, CompactionError, KeyMemory, Pace, swap};
 use crate::config::LogConfig;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Damage, StorageError, io_at};
+use crate::planted::{Bug, Planted};
 use crate::reader::LogReader;
 use crate::segment::{Located, Segment, State};
 use crate::txn_index::AbortedTxn;
@@ -181,7 +182,7 @@ impl Compaction {
             self.clean_segment(segment, work, &mut output, pace)?;
         }
         let last = &old[old.len() - 1];
-        let (file, mut state) = output.seal()?;
+        let (file, mut state) = output.seal(self.config.planted)?;
         state.end_offset = state.end_offset.max(last.end_offset());
         let retained = work.transactions.take_retained();
         write_txn_index(&self.disk, &self.dir, old[0].base_offset, &retained)?;
@@ -385,9 +386,11 @@ impl Output {
     }
 
     /// Writes and syncs what is missing.
-    fn seal(mut self) -> Result<(Arc<dyn DiskFile>, State), StorageError> {
+    fn seal(mut self, planted: Planted) -> Result<(Arc<dyn DiskFile>, State), StorageError> {
         self.write()?;
-        self.file.sync_data().map_err(io_at("sync", &self.path))?;
+        if !planted.has(Bug::CleanedNotSynced) {
+            self.file.sync_data().map_err(io_at("sync", &self.path))?;
+        }
         if let Some(max) = self.state.max_timestamp {
             self.state.time_index.maybe_append(max);
         }

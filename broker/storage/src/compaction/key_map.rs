@@ -54,7 +54,7 @@ impl KeyMap {
     /// Where a key is, or would be.
     fn slot(&self, [high, low]: [u64; 2]) -> usize {
         let slots = self.slots.len();
-        let mut slot = (u128::from(high) * slots as u128 >> 64) as usize;
+        let mut slot = ((u128::from(high) * slots as u128) >> 64) as usize;
         while self.slots[slot][2] != 0 && self.slots[slot][..2] != [high, low] {
             slot = if slot + 1 == slots { 0 } else { slot + 1 };
         }

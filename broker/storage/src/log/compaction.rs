@@ -143,7 +143,11 @@ impl Log {
             }
             Step::Final => return Ok(None),
         };
-        Ok(Some(SyncDir { disk: self.disk.clone(), dir: self.dir.clone() }))
+        Ok(Some(self.sync_dir()))
+    }
+
+    fn sync_dir(&self) -> SyncDir {
+        SyncDir { disk: self.disk.clone(), dir: self.dir.clone() }
     }
 
     /// Where the old segments are in the list, if all of them still are.
@@ -203,7 +207,7 @@ impl Log {
     /// truncations rare.
     pub(super) fn settle_swap(&mut self) -> Result<(), StorageError> {
         let Some(Swapping { base_offset, replaced_by, .. }) = self.swapping.take() else { return Ok(()) };
-        let sync = SyncDir { disk: self.disk.clone(), dir: self.dir.clone() };
+        let sync = self.sync_dir();
         match replaced_by {
             None => {
                 for suffix in [names::LOG].iter().chain(&COMPANIONS) {

@@ -55,8 +55,14 @@ pub fn open_args(disk: &Arc<dyn Disk>, data_dir: &Path) -> OpenLog {
 impl Life {
     /// Fills a new log with `batches` batches.
     pub fn live(seed: u64, disk: &Arc<dyn Disk>, data_dir: &Path, batches: i64) -> Life {
-        logspine_storage::disk::create_dir_all(&**disk, data_dir).unwrap();
-        let log = Log::open(open_args(disk, data_dir)).unwrap().0;
+        Life::with(seed, open_args(disk, data_dir), batches)
+    }
+
+    /// The same with other configs.
+    pub fn with(seed: u64, args: OpenLog, batches: i64) -> Life {
+        let data_dir = args.dir.parent().unwrap();
+        logspine_storage::disk::create_dir_all(&*args.disk, data_dir).unwrap();
+        let log = Log::open(args).unwrap().0;
         let mut life = Life {
             log,
             records: Vec::new(),
@@ -209,36 +215,58 @@ pub fn compact(
 
 /// Every data record that a reader gets who walks the log in slices of `max_bytes`. Offsets rise and every batch
 /// checks out.
-pub fn read(reader: &LogReader, max_bytes: u32) -> Vec<Record> {
+pub fn read(reader: &LogReader, max_bytes: u32) -> Result<Vec<Record>, String> {
     let (mut records, mut next) = (Vec::new(), reader.log_start());
     while next < reader.log_end() {
-        let slice = reader.read(next, reader.log_end(), max_bytes, true).unwrap();
-        assert!(!slice.is_empty(), "nothing at {next}");
-        next = collect(&slice.to_vec().unwrap(), next, &mut records);
+        let slice =
+            reader.read(next, reader.log_end(), max_bytes, true).map_err(|error| error.to_string())?;
+        if slice.is_empty() {
+            return Err(format!("nothing at {next}"));
+        }
+        next = collect(&slice.to_vec().unwrap(), next, &mut records)?;
     }
-    records
+    Ok(records)
 }
 
 /// Adds the data records of whole batches from `next` on; returns where the next read starts.
-pub fn collect(bytes: &[u8], mut next: Offset, records: &mut Vec<Record>) -> Offset {
+pub fn collect(bytes: &[u8], mut next: Offset, records: &mut Vec<Record>) -> Result<Offset, String> {
     for batch in iter_batches(bytes) {
-        let batch = batch.unwrap();
-        batch.verify_crc().unwrap();
-        assert!(batch.last_offset() >= next, "a batch that ends at {} at {next}", batch.last_offset());
-        if !batch.is_control() {
-            for record in &batch.records().unwrap() {
-                let record = record.unwrap();
-                if record.offset >= next {
-                    records.push(Record {
-                        offset: record.offset.0,
-                        timestamp: record.timestamp,
-                        key: record.key.map(<[u8]>::to_vec),
-                        value: record.value.map(<[u8]>::to_vec),
-                    });
-                }
+        let batch = batch.map_err(|error| error.to_string())?;
+        batch.verify_crc().map_err(|error| error.to_string())?;
+        if batch.last_offset() < next {
+            return Err(format!("a batch that ends at {} at {next}", batch.last_offset()));
+        }
+        let from = next;
+        next = batch.next_offset();
+        if batch.is_control() {
+            continue;
+        }
+        for record in &batch.records().map_err(|error| error.to_string())? {
+            let record = record.map_err(|error| error.to_string())?;
+            if record.offset >= from {
+                records.push(Record {
+                    offset: record.offset.0,
+                    timestamp: record.timestamp,
+                    key: record.key.map(<[u8]>::to_vec),
+                    value: record.value.map(<[u8]>::to_vec),
+                });
             }
         }
-        next = batch.next_offset();
     }
-    next
+    Ok(next)
+}
+
+/// `seen` is `all` in order with records left out, none of which is in `must`.
+pub fn within(seen: &[Record], all: &[Record], must: &[Record]) -> Result<(), String> {
+    let has = |set: &[Record], record: &Record| set.binary_search(record).is_ok();
+    if !seen.is_sorted_by(|a, b| a.offset < b.offset) {
+        return Err("a record is repeated or out of order".to_owned());
+    }
+    if let Some(strange) = seen.iter().find(|record| !has(all, record)) {
+        return Err(format!("never written: {strange:?}"));
+    }
+    match must.iter().find(|record| !has(seen, record)) {
+        Some(skipped) => Err(format!("skipped: {skipped:?}")),
+        None => Ok(()),
+    }
 }
