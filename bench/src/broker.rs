@@ -13,6 +13,7 @@ use logspine_protocol::error::ErrorCode;
 use logspine_protocol::frame::{decode_response_header, encode_request};
 use logspine_protocol::messages::api_versions::ApiVersionsRequest;
 use logspine_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use logspine_protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use logspine_protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use logspine_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use logspine_protocol::types::TopicId;
@@ -32,6 +33,8 @@ pub struct Topic {
     /// Zero where the broker does not know topic ids.
     pub id: TopicId,
     pub partitions: u32,
+    /// From asking for it until each partition had a leader.
+    pub ready_s: f64,
 }
 
 /// A connection for questions.
@@ -105,6 +108,7 @@ impl Broker {
             configs: configs.iter().map(config).collect(),
             ..CreatableTopic::default()
         };
+        let asked = Instant::now();
         let answer = self.call(&CreateTopicsRequest {
             topics: vec![topic],
             timeout_ms: i32::try_from(TOPIC_WITHIN.as_millis())?,
@@ -112,7 +116,7 @@ impl Broker {
         })?;
         let result = answer.topics.first().context("no answer about the topic")?;
         match refusal(result.error_code) {
-            ErrorCode::None | ErrorCode::TopicAlreadyExists => self.wait_for_topic(name),
+            ErrorCode::None | ErrorCode::TopicAlreadyExists => self.wait_for_topic(name, asked),
             error => {
                 bail!(
                     "topic {name}: {} {}",
@@ -123,8 +127,7 @@ impl Broker {
         }
     }
 
-    fn wait_for_topic(&mut self, name: &str) -> anyhow::Result<Topic> {
-        let asked = Instant::now();
+    fn wait_for_topic(&mut self, name: &str, asked: Instant) -> anyhow::Result<Topic> {
         loop {
             let topic = MetadataRequestTopic { name: Some(name.into()), ..MetadataRequestTopic::default() };
             let request = MetadataRequest { topics: Some(vec![topic]), ..MetadataRequest::default() };
@@ -135,10 +138,32 @@ impl Broker {
                 && topic.partitions.iter().all(|partition| partition.leader_id >= 0);
             if is_ready {
                 let partitions = u32::try_from(topic.partitions.len())?;
-                return Ok(Topic { name: name.to_owned(), id: topic.topic_id, partitions });
+                let id = topic.topic_id;
+                let mut topic = Topic { name: name.to_owned(), id, partitions, ready_s: 0.0 };
+                // A leader is named before it serves: its log is asked for until it answers.
+                if self.end_offsets(&topic).is_ok() {
+                    topic.ready_s = asked.elapsed().as_secs_f64();
+                    return Ok(topic);
+                }
             }
             ensure!(asked.elapsed() < TOPIC_WITHIN, "topic {name} has partitions without a leader");
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Deletes a topic; one that is not there is as good.
+    pub fn delete_topic(&mut self, name: &str) -> anyhow::Result<()> {
+        let by_name = self.version::<DeleteTopicsRequest<'_>>()? < 6;
+        let topic = DeleteTopicState { name: Some(name.into()), ..DeleteTopicState::default() };
+        let answer = self.call(&DeleteTopicsRequest {
+            topics: if by_name { Vec::new() } else { vec![topic] },
+            topic_names: if by_name { vec![name.into()] } else { Vec::new() },
+            timeout_ms: i32::try_from(TOPIC_WITHIN.as_millis())?,
+        })?;
+        let result = answer.responses.first().context("no answer about the topic")?;
+        match refusal(result.error_code) {
+            ErrorCode::None | ErrorCode::UnknownTopicOrPartition => Ok(()),
+            error => bail!("topic {name}: {}", error.name()),
         }
     }
 

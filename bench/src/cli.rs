@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use logspine_protocol::compression::Codec;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::broker::Broker;
 use crate::floor;
 use crate::load::Window;
 use crate::payload::Shape;
@@ -35,6 +36,13 @@ enum Command {
     E2e(commands::E2e),
     /// Many idle connections, and producers at a fixed rate beside them
     Conns(commands::Conns),
+    /// Delete a topic of an earlier load
+    Delete {
+        #[arg(short, long, default_value = "127.0.0.1:9092")]
+        bootstrap: String,
+        #[arg(short, long, default_value = "kblast")]
+        topic: String,
+    },
     /// What this machine can do at best: probes without a broker
     #[command(subcommand)]
     Floor(floor::Probe),
@@ -104,6 +112,10 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<String> {
         let outcome = match self.command {
             Command::Floor(probe) => return Ok(serde_json::to_string_pretty(&probe.run()?)?),
+            Command::Delete { bootstrap, topic } => {
+                Broker::connect(&bootstrap)?.delete_topic(&topic)?;
+                return Ok("{}".to_owned());
+            }
             Command::Produce(command) => command.run()?,
             Command::Fetch(command) => command.run()?,
             Command::Fanout(command) => command.run()?,

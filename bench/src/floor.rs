@@ -5,6 +5,7 @@
 
 mod append;
 mod commit;
+mod hiccups;
 mod ingest;
 mod rtt;
 mod sendfile;
@@ -46,6 +47,8 @@ pub enum Probe {
     },
     /// 64 bytes there and back between two processors
     Rtt(Options),
+    /// Time that a loop loses to others, on each processor
+    Hiccups(Options),
     /// pwrite of one size to a file that grows
     Append {
         #[command(flatten)]
@@ -68,7 +71,7 @@ pub struct Options {
 }
 
 /// What a probe found; a field that has no meaning for it is null.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Floor {
     pub probe: String,
     pub seconds: f64,
@@ -78,6 +81,7 @@ pub struct Floor {
     pub cpu_us_each: Option<f64>,
     pub p50_us: Option<f64>,
     pub p99_us: Option<f64>,
+    pub lost_percent: Option<f64>,
 }
 
 impl Probe {
@@ -87,6 +91,7 @@ impl Probe {
             Probe::Ingest { options, request_bytes, append } => ingest::run(options, *request_bytes, *append),
             Probe::Commit { options, batches } => commit::run(options, *batches),
             Probe::Rtt(options) => rtt::run(options),
+            Probe::Hiccups(options) => hiccups::run(options),
             Probe::Append { options, write_bytes, fallocate } => {
                 append::run(options, *write_bytes, *fallocate)
             }
@@ -105,17 +110,16 @@ impl Options {
 }
 
 impl Floor {
+    fn new(probe: String, seconds: f64) -> Floor {
+        Floor { probe, seconds, ..Floor::default() }
+    }
+
     fn of_bytes(probe: String, seconds: f64, bytes: u64, cpu_s: f64) -> Floor {
         let gigabytes = bytes as f64 / 1e9;
         Floor {
-            probe,
-            seconds,
             cpu_s_per_gb: Some(cpu_s / gigabytes),
             gb_per_s: Some(gigabytes / seconds),
-            per_s: None,
-            cpu_us_each: None,
-            p50_us: None,
-            p99_us: None,
+            ..Floor::new(probe, seconds)
         }
     }
 }

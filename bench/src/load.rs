@@ -234,6 +234,7 @@ impl<'a> Run<'a> {
             congestion_control: self.lanes.first().context("no connection")?.link().congestion_control(),
             seconds,
             connections: self.lanes.len(),
+            topic_ready_s: self.load.topic.ready_s,
             broker: Costs::of(&observed, [&produced, &fetched]),
             produce_latency_us: self.ledger.produce_latencies.percentiles(),
             delivery_latency_us: self.ledger.delivery_latencies.percentiles(),

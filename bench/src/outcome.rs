@@ -15,6 +15,8 @@ pub struct Outcome {
     pub congestion_control: String,
     pub seconds: f64,
     pub connections: usize,
+    /// From asking for the topic until each of its partitions had a leader.
+    pub topic_ready_s: f64,
     pub produced: Option<Flow>,
     pub fetched: Option<Flow>,
     /// From the time a request was due until its acknowledgement; for loads without a rate, from its sending.
@@ -33,6 +35,7 @@ pub struct Flow {
     pub records: u64,
     /// Of record batches, as on the wire.
     pub bytes: u64,
+    pub requests_per_s: f64,
     pub records_per_s: f64,
     pub mb_per_s: f64,
 }
@@ -58,6 +61,7 @@ pub struct Costs {
 
 impl Flow {
     pub fn rated(mut self, seconds: f64) -> Flow {
+        self.requests_per_s = self.requests as f64 / seconds;
         self.records_per_s = self.records as f64 / seconds;
         self.mb_per_s = self.bytes as f64 / 1e6 / seconds;
         self

@@ -28,13 +28,9 @@ pub fn run(options: &Options) -> anyhow::Result<Floor> {
     echo.join().map_err(|_| anyhow::anyhow!("the echo panicked"))?;
     let percentiles = latencies.percentiles();
     Ok(Floor {
-        probe: "64 bytes there and back".to_owned(),
-        seconds,
-        cpu_s_per_gb: None,
-        gb_per_s: None,
         per_s: percentiles.as_ref().map(|found| found.count as f64 / seconds),
-        cpu_us_each: None,
         p50_us: percentiles.as_ref().map(|found| found.p50 as f64),
         p99_us: percentiles.as_ref().map(|found| found.p99 as f64),
+        ..Floor::new("64 bytes there and back".to_owned(), seconds)
     })
 }

@@ -1,173 +1,151 @@
-//! `cargo xtask bench`: processor time per gigabyte, ours beside Apache Kafka's, in one run on one machine.
+//! `cargo xtask bench`: the broker's processor time beside Apache Kafka's, in one run on one machine.
 //!
-//! Thin on purpose: one produce and one consume of the same bytes by Apache's own performance tools, each broker
-//! alone on the machine while it is measured, rounds interleaved so that a slow minute hits both. Processor time is
-//! the broker process's own, from the kernel. Called by people.
+//! Invariants: both brokers live in one private network with one congestion control; windows come in the order
+//! A B B A and a pair counts by its ratio; every cell is one file of JSON, and a cell that has one for these very
+//! programs is not measured again. `report` writes docs/benchmarks and the README's table from those files alone.
+//! Called by people; `gates` by the table of tests.
 
+mod cells;
 mod contender;
+mod gates;
+mod kblast;
+mod machine;
+mod network;
+mod pairs;
+mod replay;
+mod report;
+mod restart;
+mod results;
+mod statistics;
+mod tools;
 
-use anyhow::Context as _;
+use std::path::PathBuf;
+use std::time::Instant;
 
-use crate::cache::Cache;
-use crate::console::{Step, bytes};
-use crate::kafka;
+use anyhow::bail;
+
+use crate::cache::{Cache, checkout};
+use crate::console::{duration, say};
 use crate::process::Program;
-use contender::{Contender, Running};
+use crate::{debian, image, kafka};
+use cells::{CELLS, Cell};
+use results::Folder;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Records of 1 KiB in each round
-    #[arg(long, default_value_t = 500_000)]
-    records: u64,
-    /// Rounds; the median is shown
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// The compression of the producer: none, gzip, snappy, lz4 or zstd
-    #[arg(long, default_value = "none")]
-    compression: String,
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// A few cells with short windows, in five minutes; the results stay out of the checkout
+    #[arg(long)]
+    quick: bool,
+    /// Only these cells, such as W1,W5
+    #[arg(long, value_delimiter = ',', value_name = "CELLS")]
+    only: Vec<String>,
+    /// Measure cells again that have a result
+    #[arg(long)]
+    again: bool,
+    /// Measure this program instead of building the one that ships
+    #[arg(long, value_name = "FILE")]
+    broker: Option<PathBuf>,
+    /// Leave out Kafka's and librdkafka's own tools
+    #[arg(long)]
+    without_tools: bool,
 }
 
-const RECORD_BYTES: u64 = 1024;
-const TOPIC: &str = "bench";
-
-/// What one round of one contender measured.
-#[derive(Clone, Copy)]
-struct Figures {
-    produce_cpu_s: f64,
-    produce_s: f64,
-    consume_cpu_s: f64,
-    consume_s: f64,
+#[derive(clap::Subcommand)]
+enum Action {
+    /// Write docs/benchmarks and the README's table from the committed results
+    Report {
+        /// Fail if they are not what the results say
+        #[arg(long)]
+        check: bool,
+    },
+    /// Count the instructions and system calls of a request, and hold them to the gates
+    Gates(gates::Args),
 }
+
+/// The cells of `--quick`.
+const QUICK: &[&str] = &["W1", "W2", "W5", "W8"];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.action {
+        Some(Action::Report { check }) => return report::run(*check),
+        Some(Action::Gates(args)) => return gates::run(args),
+        None => {}
+    }
+    let cells = chosen(args)?;
     let cache = Cache::open()?;
-    let contenders = [Contender::logspine(&cache)?, Contender::kafka(&cache)?];
-    let mut figures: [Vec<Figures>; 2] = [Vec::new(), Vec::new()];
-    for round in 1..=args.rounds {
-        for (contender, figures) in contenders.iter().zip(&mut figures) {
-            let step = Step::start(&format!("Round {round}, {}", contender.name()), "");
-            let running = contender.start(&cache)?;
-            figures.push(measure(&cache, &running, args)?);
-            drop(running);
-            step.finish("");
+    let programs = match Programs::from_environment() {
+        Some(programs) => programs,
+        None => {
+            debian::ensure(&["iproute2", "util-linux"], "The benchmark")?;
+            return network::enter(&Programs::build(&cache, args)?);
+        }
+    };
+    network::prepare()?;
+    let started = Instant::now();
+    let folder = Folder::open(&cache, args.quick)?;
+    let mut bench = pairs::Bench::new(&cache, programs, folder, args.quick, !args.without_tools)?;
+    for cell in cells {
+        if args.again || !bench.has_result(cell)? {
+            bench.measure(cell)?;
+        } else {
+            say(&format!("{} has a result for these programs", cell.id));
         }
     }
-    let volume = args.records * RECORD_BYTES;
-    println!("{} in records of 1 KiB, {} rounds, medians\n", bytes(volume), args.rounds);
-    println!(
-        "{:<16} {:>16} {:>16} {:>16} {:>16}",
-        "", "produce CPU-s/GB", "produce MB/s", "consume CPU-s/GB", "consume MB/s"
-    );
-    let gigabytes = volume as f64 / 1e9;
-    for (contender, figures) in contenders.iter().zip(&figures) {
-        let median = |pick: fn(&Figures) -> f64| {
-            let mut values: Vec<f64> = figures.iter().map(pick).collect();
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-        };
-        println!(
-            "{:<16} {:>16.2} {:>16.0} {:>16.2} {:>16.0}",
-            contender.name(),
-            median(|round| round.produce_cpu_s) / gigabytes,
-            gigabytes * 1000.0 / median(|round| round.produce_s),
-            median(|round| round.consume_cpu_s) / gigabytes,
-            gigabytes * 1000.0 / median(|round| round.consume_s),
-        );
+    drop(bench);
+    say(&format!("All of it took {}", duration(started.elapsed())));
+    if args.quick { report::print(&Folder::open(&cache, true)?) } else { report::run(false) }
+}
+
+fn chosen(args: &Args) -> anyhow::Result<Vec<&'static Cell>> {
+    let known = |id: &String| CELLS.iter().any(|cell| cell.id == id);
+    if let Some(id) = args.only.iter().find(|id| !known(id)) {
+        let ids: Vec<&str> = CELLS.iter().map(|cell| cell.id).collect();
+        bail!("there is no cell {id}; the cells are {}", ids.join(", "));
     }
-    Ok(())
+    let wanted = |cell: &&Cell| match (args.only.is_empty(), args.quick) {
+        (false, _) => args.only.iter().any(|id| id == cell.id),
+        (true, true) => QUICK.contains(&cell.id),
+        (true, false) => true,
+    };
+    Ok(CELLS.iter().filter(wanted).collect())
 }
 
-fn measure(cache: &Cache, broker: &Running, args: &Args) -> anyhow::Result<Figures> {
-    let bootstrap = broker.bootstrap();
-    tool(
-        cache,
-        "org.apache.kafka.tools.TopicCommand",
-        &["--bootstrap-server", &bootstrap, "--create", "--topic", TOPIC, "--partitions", "3"],
-    )?;
-    let before = broker.cpu_s()?;
-    let produced = tool(
-        cache,
-        "org.apache.kafka.tools.ProducerPerformance",
-        &[
-            "--topic",
-            TOPIC,
-            "--num-records",
-            &args.records.to_string(),
-            "--record-size",
-            &RECORD_BYTES.to_string(),
-            "--throughput",
-            "-1",
-            "--producer-props",
-            &format!("bootstrap.servers={bootstrap}"),
-            "acks=all",
-            &format!("compression.type={}", args.compression),
-            "linger.ms=5",
-            "batch.size=262144",
-        ],
-    )?;
-    let between = broker.cpu_s()?;
-    let consumed = tool(
-        cache,
-        "org.apache.kafka.tools.ConsumerPerformance",
-        &[
-            "--bootstrap-server",
-            &bootstrap,
-            "--topic",
-            TOPIC,
-            "--messages",
-            &args.records.to_string(),
-            "--timeout",
-            "60000",
-            "--hide-header",
-        ],
-    )?;
-    let after = broker.cpu_s()?;
-    Ok(Figures {
-        produce_cpu_s: between - before,
-        produce_s: args.records as f64 / produce_rate(&produced)?,
-        consume_cpu_s: after - between,
-        consume_s: consume_seconds(&consumed)?,
-    })
+/// What is measured, and what measures; built before the private network is entered.
+pub struct Programs {
+    pub logspine: PathBuf,
+    pub kblast: PathBuf,
+    pub kafka_libs: PathBuf,
 }
 
-fn tool(cache: &Cache, class: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let libs = kafka::libs(cache)?;
-    Program::new("java").arg("-cp").arg(format!("{}/*", libs.display())).arg(class).args(arguments).run(None)
-}
+impl Programs {
+    /// Carries the paths into the private network.
+    const VARIABLES: [&'static str; 3] =
+        ["LOGSPINE_BENCH_BROKER", "LOGSPINE_BENCH_KBLAST", "LOGSPINE_BENCH_KAFKA"];
 
-/// Records a second, from the last line of `kafka-producer-perf-test`: `..., 123456.7 records/sec (...)`.
-fn produce_rate(output: &str) -> anyhow::Result<f64> {
-    let line = output
-        .lines()
-        .rev()
-        .find(|line| line.contains("records/sec"))
-        .context("no figures of the producer")?;
-    let before = line.split(" records/sec").next().unwrap_or_default();
-    let rate = before.rsplit(' ').next().unwrap_or_default();
-    rate.parse().with_context(|| format!("no rate in: {line}"))
-}
+    fn build(cache: &Cache, args: &Args) -> anyhow::Result<Programs> {
+        let logspine = match &args.broker {
+            Some(broker) => broker.canonicalize()?,
+            None => image::broker_program(cache)?,
+        };
+        Ok(Programs { logspine, kblast: kblast::build(cache)?, kafka_libs: kafka::libs(cache)? })
+    }
 
-/// The fetch time of `kafka-consumer-perf-test`: column 8 (fetch.time.ms) of its comma-separated line.
-fn consume_seconds(output: &str) -> anyhow::Result<f64> {
-    let line = output
-        .lines()
-        .rev()
-        .find(|line| line.matches(',').count() >= 9)
-        .context("no figures of the consumer")?;
-    let field = line.split(',').nth(7).unwrap_or_default().trim();
-    let fetch_ms: f64 = field.parse().with_context(|| format!("no fetch time in: {line}"))?;
-    Ok(fetch_ms / 1000.0)
-}
+    fn from_environment() -> Option<Programs> {
+        let [logspine, kblast, kafka_libs] =
+            Self::VARIABLES.map(|name| std::env::var_os(name).map(PathBuf::from));
+        Some(Programs { logspine: logspine?, kblast: kblast?, kafka_libs: kafka_libs? })
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn environment(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
+        Self::VARIABLES.into_iter().zip([&self.logspine, &self.kblast, &self.kafka_libs])
+    }
 
-    #[test]
-    fn the_figures_of_apache_s_tools_are_found() {
-        let line = "500000 records sent, 123456.7 records/sec (120.56 MB/sec), 3.2 ms avg latency, 99 ms max latency.";
-        assert_eq!(produce_rate(line).expect("a rate"), 123_456.7);
-        let line = "2026-06-17 14:47:00:000, 2026-06-17 14:47:03:000, 488.2, 162.7, 500000, 166666.6, 300, 2700, 180.8, 185185.1";
-        assert_eq!(consume_seconds(line).expect("a time"), 2.7);
+    /// The commit of the checkout, for the reader; what decides whether a result is current is the program itself.
+    pub fn commit() -> String {
+        let git = |arguments: &[&str]| Program::new("git").args(arguments).folder(checkout()).run(None);
+        git(&["describe", "--always", "--dirty", "--abbrev=10"])
+            .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
     }
 }
