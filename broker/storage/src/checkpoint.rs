@@ -12,6 +12,7 @@ use std::path::Path;
 use logspine_protocol::types::Offset;
 use parking_lot::Mutex;
 
+use crate::aside::move_aside;
 use crate::disk::{self, Disk};
 use crate::error::{StorageError, io_at};
 use crate::names;
@@ -34,17 +35,20 @@ pub struct Positions {
 /// One for the process: data directories are few and these writes rare.
 static RECOVERY_POINTS: Mutex<()> = Mutex::new(());
 
-/// Reads a checkpoint; an absent file holds nothing.
+/// Reads a checkpoint; an absent file holds nothing, and so does one that cannot be read, which is set aside. What
+/// follows is known from the logs alone: they are scanned in full, start with what is there, and the watermark is
+/// found anew.
 pub fn read(disk: &dyn Disk, path: &Path) -> Result<Offsets, StorageError> {
     let Some(content) = disk::read_file(disk, path).map_err(io_at("read", path))? else {
         return Ok(Offsets::new());
     };
-    parse(&content).map_err(|(line, found)| StorageError::Foreign {
-        path: path.to_path_buf(),
-        position: byte_of_line(&content, line),
-        found,
-        advice: "if no newer version wrote it, move the file away: all logs of the directory are then scanned in full",
-    })
+    match parse(&content) {
+        Ok(offsets) => Ok(offsets),
+        Err((line, found)) => {
+            move_aside(disk, path, byte_of_line(&content, line), found)?;
+            Ok(Offsets::new())
+        }
+    }
 }
 
 /// Replaces a checkpoint.

@@ -30,9 +30,14 @@ pub(crate) fn create(
     }
     let disk = &*args.disk;
     let has_points = args.recovery_point > Offset(0) || args.log_start > Offset(0);
-    let is_identified = entries.iter().any(|entry| entry.name == names::PARTITION_METADATA)
-        && partition_metadata::check(disk, dir, args.topic_id)?;
-    if is_identified && has_points {
+    let has_metadata = entries.iter().any(|entry| entry.name == names::PARTITION_METADATA);
+    let metadata = if has_metadata {
+        partition_metadata::check(disk, dir, args.topic_id)?
+    } else {
+        partition_metadata::Found::Absent
+    };
+    let is_identified = metadata == partition_metadata::Found::Id(args.topic_id);
+    if metadata == partition_metadata::Found::Unreadable || (is_identified && has_points) {
         return Ok(None);
     }
     if has_points {

@@ -31,7 +31,7 @@ pub struct PartitionDir {
     pub topic: String,
     /// Partition index.
     pub partition: i32,
-    /// From `partition.metadata`; `None` if a crash came before it was written.
+    /// From `partition.metadata`; `None` if a crash came before it was written, or it cannot be read.
     pub topic_id: Option<TopicId>,
     /// Where it lies.
     pub path: PathBuf,
@@ -118,7 +118,10 @@ impl LogDir {
             } else if let Some((topic, partition)) =
                 names::parse_partition_dir(&entry.name).filter(|_| entry.is_dir)
             {
-                let topic_id = partition_metadata::read(&*self.disk, &path)?;
+                let topic_id = match partition_metadata::read(&*self.disk, &path)? {
+                    partition_metadata::Found::Id(topic_id) => Some(topic_id),
+                    partition_metadata::Found::Absent | partition_metadata::Found::Unreadable => None,
+                };
                 contents.partitions.push(PartitionDir { topic: topic.to_owned(), partition, topic_id, path });
             }
         }
@@ -201,11 +204,18 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_checkpoint_stops_with_file_and_advice() {
+    fn a_checkpoint_that_cannot_be_read_is_set_aside_and_holds_nothing() {
         let root = tempfile::tempdir().unwrap();
         let dir = LogDir::open(Arc::new(RealDisk), root.path()).unwrap();
-        std::fs::write(root.path().join(names::RECOVERY_POINT_CHECKPOINT), "1\n0\n").unwrap();
-        let error = dir.recovery_points().unwrap_err().to_string();
-        assert!(error.contains("recovery-point-offset-checkpoint at byte 0: version \"1\""), "{error}");
+        for name in
+            [names::RECOVERY_POINT_CHECKPOINT, names::LOG_START_CHECKPOINT, names::REPLICATION_CHECKPOINT]
+        {
+            std::fs::write(root.path().join(name), "1\n0\n").unwrap();
+        }
+        for read in [LogDir::recovery_points, LogDir::log_starts, LogDir::high_watermarks] {
+            assert_eq!(read(&dir).unwrap(), Offsets::new());
+        }
+        let kept = root.path().join("recovery-point-offset-checkpoint.unreadable-0");
+        assert_eq!(std::fs::read(kept).unwrap(), b"1\n0\n");
     }
 }

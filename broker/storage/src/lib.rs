@@ -22,6 +22,7 @@ pub mod reclaim;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim_disk;
 
+mod aside;
 mod clean_shutdown;
 mod creation;
 mod index;
@@ -38,6 +39,7 @@ mod txn_index;
 mod verify;
 mod walk;
 
+pub use aside::SetAside;
 pub use clean_shutdown::CleanShutdown;
 pub use compaction::{Cleanable, Compaction, CompactionError, KeyMemory, Pace, Replacement, Unpaced};
 pub use config::LogConfig;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use logspine_protocol::types::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 
+use crate::aside::SetAside;
 use crate::config::LogConfig;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Damage, Poisoned, StorageError, io_at};
@@ -70,6 +71,8 @@ pub struct Recovered {
     pub truncated_bytes: u64,
     /// Where the truncated bytes are kept.
     pub cut_files: Vec<PathBuf>,
+    /// Files that told what the log itself tells too, and could not be read; they were kept and rebuilt.
+    pub set_aside: Vec<SetAside>,
     /// Bytes below the recovery point that do not read back. The log serves up to there and refuses writes.
     pub damage: Option<Damage>,
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use logspine_protocol::types::TopicId;
 
+use crate::aside::{SetAside, move_aside};
 use crate::disk::{self, Access, Disk};
 use crate::error::{StorageError, io_at};
 use crate::names;
@@ -16,23 +17,32 @@ use crate::names;
 /// Characters of a topic id.
 const TOPIC_ID_LEN: usize = 22;
 
-/// Compares the file with `topic_id`, or writes it if it is not there.
-pub(crate) fn check_or_write(disk: &dyn Disk, dir: &Path, topic_id: TopicId) -> Result<(), StorageError> {
-    if !check(disk, dir, topic_id)? {
-        replace(disk, dir, topic_id)?;
-        disk.sync_dir(dir).map_err(io_at("sync", dir))?;
-    }
-    Ok(())
+/// Compares the file with `topic_id`, or writes it if it is not there. A file that cannot be read is set aside and
+/// written anew: the directory's name and the metadata, which asked for it, agree about whose it is.
+pub(crate) fn check_or_write(
+    disk: &dyn Disk,
+    dir: &Path,
+    topic_id: TopicId,
+) -> Result<Option<SetAside>, StorageError> {
+    let path = dir.join(names::PARTITION_METADATA);
+    let set_aside = match check(disk, dir, topic_id)? {
+        Found::Id(_) => return Ok(None),
+        Found::Absent => None,
+        Found::Unreadable => Some(move_aside(disk, &path, 0, "it holds no topic id")?),
+    };
+    replace(disk, dir, topic_id)?;
+    disk.sync_dir(dir).map_err(io_at("sync", dir))?;
+    Ok(set_aside)
 }
 
-/// Compares the file with `topic_id`; false if it is not there.
-pub(crate) fn check(disk: &dyn Disk, dir: &Path, topic_id: TopicId) -> Result<bool, StorageError> {
+/// Compares the file with `topic_id`: it holds that one or none.
+pub(crate) fn check(disk: &dyn Disk, dir: &Path, topic_id: TopicId) -> Result<Found, StorageError> {
     match read(disk, dir)? {
-        Some(found) if found != topic_id => {
+        Found::Id(found) if found != topic_id => {
             let path = dir.join(names::PARTITION_METADATA);
             Err(StorageError::TopicId { path, found, expected: topic_id })
         }
-        found => Ok(found.is_some()),
+        found => Ok(found),
     }
 }
 
@@ -50,19 +60,23 @@ pub(crate) fn replace(disk: &dyn Disk, dir: &Path, topic_id: TopicId) -> Result<
     disk::rename_new_content(disk, &path, format(topic_id).as_bytes()).map_err(io_at("write", &path))
 }
 
-/// The topic id of a partition directory; `None` if the file is not there, or if a crash left it unfinished.
-pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<TopicId>, StorageError> {
+/// What the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// There is no file, or a crash left it unfinished.
+    Absent,
+    Unreadable,
+    Id(TopicId),
+}
+
+/// Reads the topic id of a partition directory.
+pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Found, StorageError> {
     let path = dir.join(names::PARTITION_METADATA);
-    match disk::read_file(disk, &path).map_err(io_at("read", &path))? {
-        None => Ok(None),
-        Some(content) if is_unfinished(&content) => Ok(None),
-        Some(content) => parse(&content).map(Some).ok_or_else(|| StorageError::Foreign {
-            path,
-            position: 0,
-            found: format!("{:?}", String::from_utf8_lossy(&content)),
-            advice: "expected `version: 0` and `topic_id: ...`; restore the file, or move the partition directory away",
-        }),
+    let content = disk::read_file(disk, &path).map_err(io_at("read", &path))?.unwrap_or_default();
+    if is_unfinished(&content) {
+        return Ok(Found::Absent);
     }
+    Ok(parse(&content).map_or(Found::Unreadable, Found::Id))
 }
 
 /// Whether this may be what a power cut left of an unsynced write: the beginning of the text, then perhaps zeros.

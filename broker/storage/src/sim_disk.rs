@@ -1,11 +1,14 @@
-//! A disk in memory that forgets what was not synced, tears the last write, and fails on cue.
+//! A disk in memory that forgets what was not synced, tears and reorders writes, and fails on cue.
 //!
 //! Bytes of files and names in directories each have a live and a durable state with the operations in between
-//! (`sim_disk/state.rs`). `power_cut` keeps, by a seed, any part of what was pending that a real disk may keep. A run
-//! can be recorded as a list of operations and cut after each of them without running it again (`Replay`). A sync
-//! that fails drops what was pending, as Linux does: a second one that succeeds makes nothing durable.
+//! (`sim_disk/state.rs`); what a power cut keeps of those is drawn from a seed by the rules of `sim_disk/survival.rs`.
+//! A run can be recorded as a list of operations and cut after each of them without running it again (`Replay`).
+//! Faults are counted or placed at an operation's number, so a seed replays to the same trace. Tests only.
 
+mod faults;
+mod rng;
 mod state;
+mod survival;
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
@@ -16,42 +19,21 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::disk::{Access, Disk, DiskFile, DiskLock, Entry, Space};
+use faults::Faults;
+pub use rng::Rng;
 pub use state::Op;
 use state::State;
 
-/// A small seeded generator (splitmix64); the tests of the crates above use it too.
-#[derive(Debug, Clone)]
-pub struct Rng(u64);
+/// The simulated disk; clones are the same disk.
+#[derive(Clone, Default)]
+pub struct SimDisk(Arc<Mutex<Inner>>);
 
-impl Rng {
-    /// The same seed gives the same numbers.
-    pub fn new(seed: u64) -> Rng {
-        Rng(seed)
-    }
-
-    /// Any number.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`, which is at least 1.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next_u64() % bound.max(1)
-    }
-
-    /// True in `percent` of the cases.
-    pub fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
+/// Logs hold their disk, and its whole content in a failure's words would hide them.
+impl std::fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SimDisk after {} operations", self.operations())
     }
 }
-
-/// The simulated disk; clones are the same disk.
-#[derive(Debug, Clone, Default)]
-pub struct SimDisk(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -63,9 +45,7 @@ struct Inner {
     reads: u64,
     cut_after: Option<u64>,
     record: Option<Vec<Op>>,
-    failing_syncs: u64,
-    failing_writes: u64,
-    free_bytes: Option<u64>,
+    faults: Faults,
     locks: BTreeSet<PathBuf>,
 }
 
@@ -97,7 +77,7 @@ impl SimDisk {
     }
 
     /// Cuts the power, if it is still on, and turns it on again: what was pending is kept in the part that `seed`
-    /// says. All open handles and locks are void.
+    /// says. All open handles and locks are void, all faults are over.
     pub fn power_cut(&self, seed: u64) {
         let mut inner = self.0.lock();
         let survived = inner.state.crash(&mut Rng::new(seed));
@@ -105,19 +85,52 @@ impl SimDisk {
         *inner = Inner { state: survived, generation: inner.generation + 1, operations, ..Inner::default() };
     }
 
-    /// The next `count` syncs of files fail, and drop what was pending.
+    /// The next `count` syncs of files fail and drop what was pending, as Linux does: a second sync that succeeds
+    /// makes nothing durable.
     pub fn fail_syncs(&self, count: u64) {
-        self.0.lock().failing_syncs = count;
+        self.0.lock().faults.failing_syncs = count;
     }
 
-    /// The next `count` writes fail half-way.
+    /// The next `count` writes fail after a part.
     pub fn fail_writes(&self, count: u64) {
-        self.0.lock().failing_writes = count;
+        self.0.lock().faults.failing_writes = count;
     }
 
-    /// From now on only so many bytes may be added; `None` lifts the bound.
+    /// The next `count` reads of files fail.
+    pub fn fail_reads(&self, count: u64) {
+        self.0.lock().faults.failing_reads = count;
+    }
+
+    /// The operation after `skip` more fails once with this error, whatever it is: a write after a part, a file's
+    /// sync as `fail_syncs` says, a change of a name without effect.
+    pub fn fail_operation(&self, skip: u64, error: io::ErrorKind) {
+        let mut inner = self.0.lock();
+        let number = inner.operations + skip + 1;
+        inner.faults.placed.insert(number, error);
+    }
+
+    /// No fault that was asked for and has not come will come.
+    pub fn clear_faults(&self) {
+        self.0.lock().faults = Faults::default();
+    }
+
+    /// Reads return fewer bytes than asked for, as the seed says; never none where there are some.
+    pub fn shorten_reads(&self, seed: u64) {
+        self.0.lock().faults.short_reads = Some(Rng::new(seed));
+    }
+
+    /// From now on only so many bytes may be added, and without any no name can be made; `None` lifts the bound.
     pub fn set_free_bytes(&self, free_bytes: Option<u64>) {
-        self.0.lock().free_bytes = free_bytes;
+        self.0.lock().faults.free_bytes = free_bytes;
+    }
+
+    /// Changes the content of a file, durable and live, as rot or a careless hand does.
+    pub fn damage(&self, path: &Path, damage: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        let mut inner = self.0.lock();
+        let (dir, name) = inner.state.parent(path)?;
+        let inode = inner.state.lookup(dir, &name)?.ok_or(io::ErrorKind::NotFound)?;
+        inner.state.damage(inode, damage);
+        Ok(())
     }
 
     /// Starts to record operations; to be called on an empty disk.
@@ -133,6 +146,12 @@ impl SimDisk {
     /// Every file with its live content, for comparisons.
     pub fn dump(&self) -> Vec<(PathBuf, Vec<u8>)> {
         self.0.lock().state.dump()
+    }
+
+    /// Another disk with the same live content, nothing pending and no faults.
+    pub fn copy(&self) -> SimDisk {
+        let state = self.0.lock().state.settled();
+        SimDisk(Arc::new(Mutex::new(Inner { state, ..Inner::default() })))
     }
 }
 
@@ -181,33 +200,33 @@ impl Inner {
         self.check_power()
     }
 
+    /// An operation on names: it happens or it does not.
+    fn perform_naming(&mut self, op: Op) -> io::Result<()> {
+        match self.faults.of_naming(self.operations + 1, &op) {
+            None => self.perform(op),
+            Some(error) => self.perform(Op::Failed).and(Err(error)),
+        }
+    }
+
     fn write(&mut self, inode: u64, position: u64, mut bytes: Vec<u8>) -> io::Result<()> {
         let end = position + bytes.len() as u64;
         let growth = end.saturating_sub(self.state.file_len(inode)?);
-        let mut error = None;
-        if self.free_bytes.is_some_and(|free| free < growth) {
-            let fits = bytes.len() as u64 - growth.min(bytes.len() as u64) + self.free_bytes.unwrap_or(0);
-            bytes.truncate(fits as usize);
-            self.free_bytes = Some(0);
-            error = Some(io::Error::from(io::ErrorKind::StorageFull));
-        } else if self.failing_writes > 0 {
-            self.failing_writes -= 1;
-            bytes.truncate(bytes.len() / 2);
-            error = Some(io::Error::other("simulated write error"));
-        } else if let Some(free) = &mut self.free_bytes {
-            *free -= growth;
+        let fault = self.faults.of_write(self.operations + 1, bytes.len() as u64, growth);
+        if let Some((kept, _)) = &fault {
+            bytes.truncate(*kept as usize);
         }
         self.perform(Op::Write { inode, position, bytes })?;
-        error.map_or(Ok(()), Err)
+        fault.map_or(Ok(()), |(_, error)| Err(error))
     }
 
     fn sync_file(&mut self, inode: u64) -> io::Result<()> {
-        if self.failing_syncs > 0 {
-            self.failing_syncs -= 1;
-            self.perform(Op::FailedSync { inode })?;
-            return Err(io::Error::other("simulated sync error"));
+        match self.faults.of_sync(self.operations + 1) {
+            None => self.perform(Op::SyncFile { inode }),
+            Some(error) => {
+                let seed = self.operations;
+                self.perform(Op::FailedSync { inode, seed }).and(Err(error))
+            }
         }
-        self.perform(Op::SyncFile { inode })
     }
 }
 
@@ -221,7 +240,7 @@ impl Disk for SimDisk {
             None if access != Access::Write => return Err(io::ErrorKind::NotFound.into()),
             None => {
                 let inode = inner.state.next_inode();
-                inner.perform(Op::Create { dir, name, inode })?;
+                inner.perform_naming(Op::Create { dir, name, inode })?;
                 inode
             }
         };
@@ -237,7 +256,7 @@ impl Disk for SimDisk {
         }
         let (dir, name) = inner.state.parent(path)?;
         let inode = inner.state.next_inode();
-        inner.perform(Op::CreateDir { dir, name, inode })
+        inner.perform_naming(Op::CreateDir { dir, name, inode })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -248,7 +267,7 @@ impl Disk for SimDisk {
             return Err(io::ErrorKind::CrossesDevices.into());
         }
         inner.state.lookup(dir, &from)?.ok_or(io::ErrorKind::NotFound)?;
-        inner.perform(Op::Rename { dir, from, to })
+        inner.perform_naming(Op::Rename { dir, from, to })
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
@@ -256,7 +275,7 @@ impl Disk for SimDisk {
         inner.check_power()?;
         let (dir, name) = inner.state.parent(path)?;
         inner.state.lookup(dir, &name)?.ok_or(io::ErrorKind::NotFound)?;
-        inner.perform(Op::Remove { dir, name })
+        inner.perform_naming(Op::Remove { dir, name })
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
@@ -276,7 +295,7 @@ impl Disk for SimDisk {
         let mut inner = self.0.lock();
         inner.check_power()?;
         let inode = inner.state.dir(path)?;
-        inner.perform(Op::SyncDir { inode })
+        inner.perform_naming(Op::SyncDir { inode })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
@@ -293,7 +312,7 @@ impl Disk for SimDisk {
     }
 
     fn space(&self, _path: &Path) -> io::Result<Space> {
-        let available_bytes = self.0.lock().free_bytes.unwrap_or(1 << 40);
+        let available_bytes = self.0.lock().faults.free_bytes.unwrap_or(1 << 40);
         Ok(Space { total_bytes: 1 << 40, available_bytes })
     }
 }
@@ -342,7 +361,8 @@ impl DiskFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         let mut inner = self.inner()?;
         inner.reads += 1;
-        inner.state.read(self.inode, buffer, position)
+        let wanted = inner.faults.of_read(buffer.len())?;
+        inner.state.read(self.inode, &mut buffer[..wanted], position)
     }
 
     fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<()> {
@@ -351,7 +371,7 @@ impl DiskFile for SimFile {
     }
 
     fn truncate(&self, len_bytes: u64) -> io::Result<()> {
-        self.inner()?.perform(Op::Truncate { inode: self.inode, len_bytes })
+        self.inner()?.perform_naming(Op::Truncate { inode: self.inode, len_bytes })
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -441,28 +441,53 @@ fn a_log_that_ends_below_its_recovery_point_says_so_and_gives_no_offset_away() {
     assert_eq!(log.log_end(), Offset(9));
 }
 
+/// Replaces a file of the partition.
+fn put(disk: &Arc<dyn Disk>, name: &str, bytes: &[u8]) {
+    let file = disk.open(&Path::new(DATA_DIR).join("topic-0").join(name), Access::Write).unwrap();
+    file.truncate(0).unwrap();
+    file.write_at(&[IoSlice::new(bytes)], 0).unwrap();
+}
+
 #[test]
 fn foreign_formats_stop_the_start_with_file_and_advice() {
     let (_, disk) = sim();
     drop(fresh(&disk, &LogConfig::default()));
-    let dir = Path::new(DATA_DIR).join("topic-0");
     let mut old = vec![0; 40];
     old[11] = 28;
     old[16] = 1;
-    let put = |name: &str, bytes: &[u8]| {
-        let file = disk.open(&dir.join(name), Access::Write).unwrap();
-        file.truncate(0).unwrap();
-        file.write_at(&[IoSlice::new(bytes)], 0).unwrap();
-    };
-    put("00000000000000000000.log", &old);
+    put(&disk, "00000000000000000000.log", &old);
     let open = || reopen(&disk, &LogConfig::default(), Offset(1), Offset(0), false).unwrap_err().to_string();
     assert!(open().contains("00000000000000000000.log at byte 16: message format 1"), "{}", open());
-    put("00000000000000000000.log", b"");
-    put("leader-epoch-checkpoint", b"7\n0\n");
-    assert!(open().contains("leader-epoch-checkpoint at byte 0: version \"7\""), "{}", open());
-    put("leader-epoch-checkpoint", b"0\n0\n");
-    put("partition.metadata", b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
+    put(&disk, "00000000000000000000.log", b"");
+    put(&disk, "partition.metadata", b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
     assert!(open().contains("holds topic id AAAAAAAAAAAAAAAAAAAAAQ"), "{}", open());
+}
+
+#[test]
+fn a_file_that_the_log_can_do_without_is_set_aside_whole_and_rebuilt() {
+    let (_, disk) = sim();
+    let mut log = fresh(&disk, &LogConfig::default());
+    log.append_as_leader(&produced(7, 0, 0, 3), LeaderEpoch(4), NOW_MS).unwrap();
+    let end = log.close(true).unwrap();
+    let snapshot = "00000000000000000003.snapshot";
+    for (name, rot) in [
+        ("leader-epoch-checkpoint", &b"7\n0\n"[..]),
+        ("leader-epoch-checkpoint", b"\xff\xfe"),
+        (snapshot, b"\0\x01 torn"),
+        (snapshot, b"\0\x02 newer"),
+        ("partition.metadata", b"\x07 rot"),
+    ] {
+        put(&disk, name, rot);
+        let (log, recovered) = reopen(&disk, &LogConfig::default(), end, Offset(0), true).unwrap();
+        let [aside] = &recovered.set_aside[..] else { panic!("{name}: {recovered:?}") };
+        assert!(aside.path.ends_with(name), "{aside:?}");
+        assert_eq!(logspine_storage::disk::read_file(&*disk, &aside.kept).unwrap().unwrap(), rot, "{name}");
+        assert_eq!(log.leader_epoch(), Some(LeaderEpoch(4)), "{name}");
+        assert_eq!(log.producers().iter().next().unwrap().1.last_sequence(), 2, "{name}");
+        log.close(true).unwrap();
+        let (_, again) = reopen(&disk, &LogConfig::default(), end, Offset(0), true).unwrap();
+        assert_eq!(again.set_aside, [], "{name}: the second start finds nothing to mend");
+    }
 }
 
 #[test]

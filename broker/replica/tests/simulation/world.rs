@@ -76,7 +76,7 @@ impl World {
             promised: BTreeMap::new(),
             trace: Vec::new(),
         };
-        world.start();
+        world.start().expect("an empty disk opens");
         world
     }
 
@@ -104,7 +104,7 @@ impl World {
         self.stop();
         let seed = self.rng.next_u64();
         self.disk.power_cut(seed);
-        self.start();
+        self.start()?;
         self.check_promises()?;
         self.retry()
     }
@@ -114,7 +114,7 @@ impl World {
         self.note("kill");
         self.stop();
         self.disk.fail_syncs(0);
-        self.start();
+        self.start()?;
         self.check_promises()?;
         self.retry()
     }
@@ -128,7 +128,7 @@ impl World {
         }
     }
 
-    fn start(&mut self) {
+    fn start(&mut self) -> Checked {
         let dir = open_dir(&self.disk);
         let of =
             |offsets: Result<_, _>| LogDir::offset_of(&offsets.expect("checkpoints read back"), TOPIC, 0);
@@ -153,8 +153,10 @@ impl World {
             clean: false,
             now_ms: self.now_ms,
         })
-        .expect("a crash never keeps a log from opening");
-        assert_eq!(recovered.damage, None, "a crash is not damage");
+        .map_err(|error| format!("a crash keeps the log from opening: {error}"))?;
+        if let Some(damage) = recovered.damage {
+            return Err(format!("a crash is called damage: {damage}"));
+        }
         partition.plant(self.planted.0);
         self.leader_epoch += 1;
         let word = LeaderWord {
@@ -168,6 +170,7 @@ impl World {
         let _ = partition.become_leader(self.now_ms, word); // Nobody waits in this world.
         self.partition = Some(partition);
         self.dir = Some(dir);
+        Ok(())
     }
 
     fn produce(&mut self) -> Checked {

@@ -56,6 +56,9 @@ impl Log {
         self.reader.publish_segments(kept.to_vec());
         self.reader.forget_open();
         for segment in gone {
+            // Names that are not synced are lost in any order: the successor must stay before this one goes, and a newer
+            // segment gone before an older one would be a hole that nobody sees.
+            self.disk.sync_dir(&self.dir).map_err(io_at("sync", &self.dir))?;
             self.rename_deleted(segment, now_ms + self.config.file_delete_delay_ms)?;
         }
         Ok(Retained { deleted_segments: count, deleted_bytes })

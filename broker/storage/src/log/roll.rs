@@ -66,6 +66,10 @@ impl Log {
 
     /// Begins a new segment at the log end.
     pub(super) fn roll(&mut self, now_ms: i64) -> Result<(), StorageError> {
+        if self.active.base_offset == Offset(0) && self.durable_end() == Offset(0) {
+            // The first name must not be lost while a later one is kept: what is left would look like a whole log.
+            self.disk.sync_dir(&self.dir).map_err(io_at("sync", &self.dir))?;
+        }
         let log_end = self.log_end();
         let indexes = self.active.write_indexes(true)?;
         self.write_snapshot()?;

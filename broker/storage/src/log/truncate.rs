@@ -71,6 +71,7 @@ impl Log {
             Some(segment) => segment.clone(),
             None => Arc::new(Segment::create(&self.disk, &self.dir, offset, segments[0].created_ms)?),
         };
+        self.disk.sync_dir(&self.dir).map_err(io_at("sync", &self.dir))?;
         for segment in segments.iter().filter(|segment| segment.base_offset < offset) {
             self.rename_deleted(segment, 0)?;
         }
@@ -123,8 +124,8 @@ impl Log {
         recovery::remove_snapshots_after(&*self.disk, &self.dir, log_end)?;
         self.reader.txn_index.truncate(log_end)?;
         self.undecided.retain(|_, marker| *marker < log_end);
-        self.producers =
-            recovery::load_producers(&*self.disk, &self.dir, &self.reader.segments(), log_end)?.producers;
+        let segments = self.reader.segments();
+        self.producers = recovery::load_producers(&*self.disk, &self.dir, &segments, log_end)?.producers;
         Ok(())
     }
 }

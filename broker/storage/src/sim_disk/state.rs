@@ -1,14 +1,14 @@
 //! What is on the simulated disk: inodes with a live and a durable side, and the operations pending in between.
 //!
-//! Rules of survival. A file: any subset of its pending writes, the last one perhaps in part, but nothing behind a
-//! truncation that did not survive; a hole reads as zeros. A directory: a prefix of its pending changes, as a
-//! journal keeps them; a rename is one change. A file whose name did not survive is gone, whatever was synced.
+//! An `Op` is one thing that happened; a recording of them, applied again, gives the same disk. What a power cut
+//! leaves of pending changes is decided in `survival.rs`. A sync that fails leaves on the disk what a cut at that
+//! moment could have left and forgets the rest: the live bytes stay, and a later sync has nothing to write.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::Rng;
+use super::{Rng, survival};
 use crate::disk::Entry;
 
 /// One operation, as recorded.
@@ -49,42 +49,57 @@ pub enum Op {
     SyncFile {
         inode: u64,
     },
-    /// Drops the writes that are pending: live bytes stay, durable ones never come.
+    /// Forgets what is pending; `seed` says which part of it reached the disk.
     FailedSync {
         inode: u64,
+        seed: u64,
     },
+    /// Nothing happened, and an error was given: a name could not be made, changed or synced.
+    Failed,
 }
 
+/// A change of a file's content.
 #[derive(Debug, Clone)]
-enum Change {
+pub(super) enum Change {
     Write { position: u64, bytes: Vec<u8> },
     Truncate { len_bytes: u64 },
 }
 
 impl Change {
-    fn apply(&self, content: &mut Vec<u8>) {
+    pub fn apply(&self, content: &mut Vec<u8>) {
         match self {
             Change::Truncate { len_bytes } => content.resize(*len_bytes as usize, 0),
             Change::Write { position, bytes } => {
-                let end = *position as usize + bytes.len();
-                if content.len() < end {
+                let end = self.end();
+                if content.len() < end && !bytes.is_empty() {
                     content.resize(end, 0);
                 }
-                content[*position as usize..end].copy_from_slice(bytes);
+                if !bytes.is_empty() {
+                    content[*position as usize..end].copy_from_slice(bytes);
+                }
             }
+        }
+    }
+
+    /// The least size of a file after it.
+    pub fn end(&self) -> usize {
+        match self {
+            Change::Write { position, bytes } => *position as usize + bytes.len(),
+            Change::Truncate { len_bytes } => *len_bytes as usize,
         }
     }
 }
 
+/// A change of a directory; names are bound to inodes, so that a rename survives the loss of the creation.
 #[derive(Debug, Clone)]
-enum Naming {
+pub(super) enum Naming {
     Link { name: String, inode: u64 },
     Unlink { name: String },
-    Rename { from: String, to: String },
+    Rename { to: String, inode: u64 },
 }
 
 impl Naming {
-    fn apply(&self, names: &mut BTreeMap<String, u64>) {
+    pub fn apply(&self, names: &mut BTreeMap<String, u64>) {
         match self {
             Naming::Link { name, inode } => {
                 names.insert(name.clone(), *inode);
@@ -92,27 +107,27 @@ impl Naming {
             Naming::Unlink { name } => {
                 names.remove(name);
             }
-            Naming::Rename { from, to } => {
-                if let Some(inode) = names.remove(from) {
-                    names.insert(to.clone(), inode);
-                }
+            // The inode moves: it has one name, even if the change that gave it `from` did not survive.
+            Naming::Rename { to, inode } => {
+                names.retain(|_, other| other != inode);
+                names.insert(to.clone(), *inode);
             }
         }
     }
 }
 
 #[derive(Debug, Clone, Default)]
-struct File {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    pending: Vec<Change>,
+pub(super) struct File {
+    pub live: Vec<u8>,
+    pub durable: Vec<u8>,
+    pub pending: Vec<Change>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Dir {
-    live: BTreeMap<String, u64>,
-    durable: BTreeMap<String, u64>,
-    pending: Vec<Naming>,
+pub(super) struct Dir {
+    pub live: BTreeMap<String, u64>,
+    pub durable: BTreeMap<String, u64>,
+    pub pending: Vec<Naming>,
 }
 
 #[derive(Debug, Clone)]
@@ -122,7 +137,7 @@ enum Inode {
 }
 
 /// Everything on the disk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct State {
     inodes: BTreeMap<u64, Inode>,
     next: u64,
@@ -152,6 +167,20 @@ impl State {
         match self.inodes.get(&inode) {
             Some(Inode::File(file)) => Ok(file),
             _ => Err(io::ErrorKind::IsADirectory.into()),
+        }
+    }
+
+    fn file_mut(&mut self, inode: u64) -> Option<&mut File> {
+        match self.inodes.get_mut(&inode) {
+            Some(Inode::File(file)) => Some(file),
+            _ => None,
+        }
+    }
+
+    fn dir_mut(&mut self, inode: u64) -> Option<&mut Dir> {
+        match self.inodes.get_mut(&inode) {
+            Some(Inode::Dir(dir)) => Some(dir),
+            _ => None,
         }
     }
 
@@ -205,7 +234,9 @@ impl State {
             Op::Create { dir, name, inode } => self.create(*dir, name, *inode, Inode::File(File::default())),
             Op::CreateDir { dir, name, inode } => self.create(*dir, name, *inode, Inode::Dir(Dir::default())),
             Op::Rename { dir, from, to } => {
-                self.rename(*dir, Naming::Rename { from: from.clone(), to: to.clone() })
+                if let Ok(Some(inode)) = self.lookup(*dir, from) {
+                    self.rename(*dir, Naming::Rename { to: to.clone(), inode });
+                }
             }
             Op::Remove { dir, name } => self.rename(*dir, Naming::Unlink { name: name.clone() }),
             Op::Write { inode, position, bytes } => {
@@ -215,25 +246,26 @@ impl State {
                 self.change(*inode, Change::Truncate { len_bytes: *len_bytes })
             }
             Op::SyncDir { inode } => {
-                if let Some(Inode::Dir(dir)) = self.inodes.get_mut(inode) {
+                if let Some(dir) = self.dir_mut(*inode) {
                     dir.durable = dir.live.clone();
                     dir.pending.clear();
                 }
             }
             Op::SyncFile { inode } => {
-                if let Some(Inode::File(file)) = self.inodes.get_mut(inode) {
+                if let Some(file) = self.file_mut(*inode) {
                     // Not simply the live content: what a failed sync dropped stays dropped.
                     for change in file.pending.drain(..) {
                         change.apply(&mut file.durable);
                     }
                 }
             }
-            Op::FailedSync { inode } => {
-                if let Some(Inode::File(file)) = self.inodes.get_mut(inode) {
-                    // Pages are dropped; a size that shrank is in the journal, which a data error does not undo.
-                    file.pending.retain(|change| matches!(change, Change::Truncate { .. }));
+            Op::FailedSync { inode, seed } => {
+                if let Some(file) = self.file_mut(*inode) {
+                    file.durable = survival::of_file(file, &mut Rng::new(*seed));
+                    file.pending.clear();
                 }
             }
+            Op::Failed => {}
         }
     }
 
@@ -244,34 +276,41 @@ impl State {
     }
 
     fn rename(&mut self, dir: u64, naming: Naming) {
-        if let Some(Inode::Dir(dir)) = self.inodes.get_mut(&dir) {
+        if let Some(dir) = self.dir_mut(dir) {
             naming.apply(&mut dir.live);
             dir.pending.push(naming);
         }
     }
 
     fn change(&mut self, inode: u64, change: Change) {
-        if let Some(Inode::File(file)) = self.inodes.get_mut(&inode) {
+        if let Some(file) = self.file_mut(inode) {
             change.apply(&mut file.live);
             file.pending.push(change);
         }
     }
 
-    /// What a power cut leaves, by the rules above.
+    /// Changes a file behind everybody's back, live and durable alike: rot, not a write.
+    pub fn damage(&mut self, inode: u64, damage: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(file) = self.file_mut(inode) {
+            damage(&mut file.live);
+            file.durable = file.live.clone();
+            file.pending.clear();
+        }
+    }
+
+    /// What a power cut leaves.
     pub fn crash(&self, rng: &mut Rng) -> State {
         let mut survived = State { inodes: BTreeMap::new(), next: self.next };
         let mut reachable = vec![ROOT];
         while let Some(inode) = reachable.pop() {
             let kept = match &self.inodes[&inode] {
                 Inode::Dir(dir) => {
-                    let mut names = dir.durable.clone();
-                    let keep = rng.below(dir.pending.len() as u64 + 1) as usize;
-                    dir.pending[..keep].iter().for_each(|naming| naming.apply(&mut names));
+                    let names = survival::of_dir(dir, rng);
                     reachable.extend(names.values());
                     Inode::Dir(Dir { live: names.clone(), durable: names, pending: Vec::new() })
                 }
                 Inode::File(file) => {
-                    let content = file.crash(rng);
+                    let content = survival::of_file(file, rng);
                     Inode::File(File { live: content.clone(), durable: content, pending: Vec::new() })
                 }
             };
@@ -280,6 +319,23 @@ impl State {
         survived
     }
 
+    /// The live content as if everything had been synced.
+    pub fn settled(&self) -> State {
+        let mut settled = self.clone();
+        for inode in settled.inodes.values_mut() {
+            match inode {
+                Inode::Dir(dir) => {
+                    (dir.durable, dir.pending) = (dir.live.clone(), Vec::new());
+                }
+                Inode::File(file) => {
+                    (file.durable, file.pending) = (file.live.clone(), Vec::new());
+                }
+            }
+        }
+        settled
+    }
+
+    /// Every file with its live content.
     pub fn dump(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files = Vec::new();
         let mut dirs = vec![(PathBuf::from("/"), ROOT)];
@@ -293,30 +349,5 @@ impl State {
         }
         files.sort();
         files
-    }
-}
-
-impl File {
-    fn crash(&self, rng: &mut Rng) -> Vec<u8> {
-        let mut content = self.durable.clone();
-        let mode = rng.below(4);
-        for (number, change) in self.pending.iter().enumerate() {
-            let last = number + 1 == self.pending.len();
-            let keep = match mode {
-                0 => false,
-                1 => true,
-                _ => rng.percent(60),
-            };
-            match change {
-                Change::Truncate { .. } if !keep => break,
-                Change::Write { position, bytes } if last && mode != 0 && rng.percent(50) => {
-                    let torn = bytes[..rng.below(bytes.len() as u64 + 1) as usize].to_vec();
-                    Change::Write { position: *position, bytes: torn }.apply(&mut content);
-                }
-                _ if keep => change.apply(&mut content),
-                _ => {}
-            }
-        }
-        content
     }
 }
