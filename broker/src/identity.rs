@@ -10,6 +10,7 @@ use logspine_storage::{LogDir, MetaProperties, StorageError};
 use thiserror::Error;
 
 use crate::config::BrokerConfig;
+use crate::kafka::import::target::UNFINISHED;
 
 /// Cluster, node and directory; fixed while the process lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,11 @@ pub enum IdentityError {
          are; restore that file or use another directory"
     )]
     Unidentified { directory: String },
+    #[error(
+        "the data directory {directory} holds an import from Kafka that did not finish; run logspine import-kafka \
+         again, or use another directory"
+    )]
+    UnfinishedImport { directory: String },
     #[error("cannot draw a random id: {0}")]
     Random(std::io::Error),
     #[error(transparent)]
@@ -46,6 +52,9 @@ pub enum IdentityError {
 /// Reads the identity, or makes it.
 pub fn establish(log_dir: &LogDir, config: &BrokerConfig) -> Result<Identity, IdentityError> {
     let directory = log_dir.path().display().to_string();
+    if log_dir.path().join(UNFINISHED).exists() {
+        return Err(IdentityError::UnfinishedImport { directory });
+    }
     let Some(meta) = log_dir.meta_properties()? else {
         return format(log_dir, config, directory);
     };

@@ -16,6 +16,7 @@ pub mod config;
 pub mod controller;
 pub mod coordinator;
 pub mod identity;
+pub mod kafka;
 pub mod lifecycle;
 pub mod logging;
 pub mod metrics;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use logspine::cli::{self, ClientCommand};
 use logspine::config::{BrokerConfig, ConfigSources};
+use logspine::kafka::import::ImportKafkaCommand;
 use logspine::logging::{self, LogFormat};
 use logspine::reference::Page;
 
@@ -27,6 +28,8 @@ enum Command {
     Broker(BrokerArguments),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Take over the directories of a stopped Apache Kafka node
+    ImportKafka(ImportKafkaCommand),
     /// Print a page of docs/reference
     #[command(hide = true)]
     Reference {
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Broker(arguments) => run_broker(arguments),
         Command::Client(command) => cli::run(command),
+        Command::ImportKafka(command) => command.run(),
         Command::Reference { page } => {
             print!("{}", page.markdown());
             ExitCode::SUCCESS

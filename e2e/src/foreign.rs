@@ -54,6 +54,15 @@ pub fn skip_without(test: &str, tools: &[Tool]) -> bool {
     true
 }
 
+/// Runs `clients/python/kafka_directories.py` against a cluster; the lines it printed.
+pub fn kafka_directories(bootstrap: &str, arguments: &[&str]) -> anyhow::Result<Vec<String>> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python/kafka_directories.py");
+    let mut command = Command::new(python());
+    let output = command.arg(program).arg(bootstrap).args(arguments).output().context("cannot run Python")?;
+    ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
+}
+
 /// Creates a topic by librdkafka's admin client.
 pub fn create_topic(bootstrap: &str, topic: &str, partitions: u32) -> anyhow::Result<()> {
     let program = "import sys; from confluent_kafka.admin import AdminClient, NewTopic\n\

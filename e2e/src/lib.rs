@@ -5,6 +5,7 @@ pub mod checker;
 pub mod crash;
 pub mod faultfs;
 pub mod foreign;
+pub mod kafka;
 pub mod keeper;
 pub mod kube;
 pub mod load;

@@ -12,7 +12,7 @@ mod format;
 mod group;
 mod lines;
 mod offset;
-mod output;
+pub(crate) mod output;
 mod pairs;
 mod produce;
 mod topic;

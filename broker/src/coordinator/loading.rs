@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use logspine_cluster::group::{DeletedTopic, GroupRecord, Input, RecordError};
 use logspine_cluster::metadata::MetadataImage;
-use logspine_protocol::batch::{BatchError, ControlRecord, ControlRecordType, RecordSet, iter_batches};
+use logspine_protocol::batch::{
+    BatchError, BatchView, ControlRecord, ControlRecordType, RecordSet, iter_batches,
+};
 use logspine_protocol::types::{Offset, ProducerId};
 use logspine_replica::{Isolation, ReadBudget};
 use logspine_storage::ReadError;
@@ -25,8 +27,9 @@ const CHUNK_BYTES: u32 = 1 << 20;
 /// Patience with a watermark that does not come: the disk is stuck, and each round says so.
 const WATERMARK_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Why the groups of a partition cannot be loaded.
 #[derive(Debug, Error)]
-enum LoadError {
+pub(crate) enum LoadError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("{0}")]
@@ -112,8 +115,7 @@ fn replay_log(shard: &Shard, end: Offset) -> Result<usize, LoadError> {
     let view = shard.partition().view();
     let mut next = view.log_start_offset();
     let mut count = 0;
-    // Offsets of transactions that have not ended, by producer; what is left at the end does not count (yet).
-    let mut open: BTreeMap<ProducerId, Vec<GroupRecord>> = BTreeMap::new();
+    let mut committed = CommittedRecords::default();
     while next < end {
         let budget = ReadBudget { bytes_max: CHUNK_BYTES, at_least_one_batch: true };
         let bytes = view.read(next, Isolation::HighWatermark, budget)?.to_vec()?;
@@ -122,28 +124,40 @@ fn replay_log(shard: &Shard, end: Offset) -> Result<usize, LoadError> {
             let batch = batch.map_err(|reason| LoadError::Batch { offset: next, reason })?;
             batch.verify_crc().map_err(|reason| LoadError::Batch { offset: next, reason })?;
             next = batch.last_offset() + 1;
-            let offset = batch.base_offset();
-            let records = batch.records().map_err(|reason| LoadError::Batch { offset, reason })?;
-            if batch.attributes().is_control() {
-                let ended = open.remove(&batch.producer_id()).unwrap_or_default();
-                if commits(&records) {
-                    shard.replay(&ended);
-                }
-                continue;
-            }
-            let records = decode(&records, offset)?;
+            let records = committed.of(&batch)?;
             count += records.len();
-            if batch.is_transactional() {
-                open.entry(batch.producer_id()).or_default().extend(records);
-            } else {
-                shard.replay(&records);
-            }
+            shard.replay(&records);
         }
         if next <= found {
             return Err(LoadError::Stops { found, end });
         }
     }
     Ok(count)
+}
+
+/// Group records in the order in which they count: those of a transaction when its marker says so.
+#[derive(Default)]
+pub(crate) struct CommittedRecords {
+    /// By producer, what a marker has yet to decide; what is left at the end of a log does not count (yet).
+    open: BTreeMap<ProducerId, Vec<GroupRecord>>,
+}
+
+impl CommittedRecords {
+    /// What counts from this batch on.
+    pub(crate) fn of(&mut self, batch: &BatchView<'_>) -> Result<Vec<GroupRecord>, LoadError> {
+        let offset = batch.base_offset();
+        let records = batch.records().map_err(|reason| LoadError::Batch { offset, reason })?;
+        if batch.is_control() {
+            let ended = self.open.remove(&batch.producer_id()).unwrap_or_default();
+            return Ok(if commits(&records) { ended } else { Vec::new() });
+        }
+        let records = decode(&records, offset)?;
+        if !batch.is_transactional() {
+            return Ok(records);
+        }
+        self.open.entry(batch.producer_id()).or_default().extend(records);
+        Ok(Vec::new())
+    }
 }
 
 /// Whether a control batch says that its producer's transaction counts.

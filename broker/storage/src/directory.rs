@@ -73,16 +73,7 @@ impl LogDir {
 
     /// Whose directory this is; `None` if it was never formatted.
     pub fn meta_properties(&self) -> Result<Option<MetaProperties>, StorageError> {
-        let path = self.path.join(names::META_PROPERTIES);
-        let Some(content) = disk::read_file(&*self.disk, &path).map_err(io_at("read", &path))? else {
-            return Ok(None);
-        };
-        MetaProperties::parse(&content).map(Some).map_err(|(line, found)| StorageError::Foreign {
-            path,
-            position: checkpoint::byte_of_line(&content, line),
-            found: format!("line {}: {found}", line + 1),
-            advice: "start the version that wrote this directory, or use another data directory",
-        })
+        read_meta_properties(&*self.disk, &self.path)
     }
 
     /// Formats the directory.
@@ -110,22 +101,7 @@ impl LogDir {
 
     /// Lists the partitions.
     pub fn contents(&self) -> Result<Contents, StorageError> {
-        let mut contents = Contents::default();
-        for entry in self.disk.list(&self.path).map_err(io_at("list", &self.path))? {
-            let path = self.path.join(&entry.name);
-            if entry.is_dir && entry.name.ends_with("-delete") {
-                contents.deleted.push(path);
-            } else if let Some((topic, partition)) =
-                names::parse_partition_dir(&entry.name).filter(|_| entry.is_dir)
-            {
-                let topic_id = match partition_metadata::read(&*self.disk, &path)? {
-                    partition_metadata::Found::Id(topic_id) => Some(topic_id),
-                    partition_metadata::Found::Absent | partition_metadata::Found::Unreadable => None,
-                };
-                contents.partitions.push(PartitionDir { topic: topic.to_owned(), partition, topic_id, path });
-            }
-        }
-        Ok(contents)
+        contents(&*self.disk, &self.path)
     }
 
     /// Below these offsets everything is on stable storage.
@@ -173,6 +149,40 @@ impl LogDir {
     pub fn offset_of(offsets: &Offsets, topic: &str, partition: i32) -> Offset {
         offsets.get(&(topic.to_owned(), partition)).copied().unwrap_or_default()
     }
+}
+
+/// Whose data directory that is, without locking it; `None` if it was never formatted.
+pub fn read_meta_properties(disk: &dyn Disk, path: &Path) -> Result<Option<MetaProperties>, StorageError> {
+    let path = path.join(names::META_PROPERTIES);
+    let Some(content) = disk::read_file(disk, &path).map_err(io_at("read", &path))? else {
+        return Ok(None);
+    };
+    MetaProperties::parse(&content).map(Some).map_err(|(line, found)| StorageError::Foreign {
+        path,
+        position: checkpoint::byte_of_line(&content, line),
+        found: format!("line {}: {found}", line + 1),
+        advice: "start the version that wrote this directory, or use another data directory",
+    })
+}
+
+/// The partitions of a data directory, without locking it.
+pub fn contents(disk: &dyn Disk, path: &Path) -> Result<Contents, StorageError> {
+    let mut contents = Contents::default();
+    for entry in disk.list(path).map_err(io_at("list", path))? {
+        let path = path.join(&entry.name);
+        if entry.is_dir && entry.name.ends_with("-delete") {
+            contents.deleted.push(path);
+        } else if let Some((topic, partition)) =
+            names::parse_partition_dir(&entry.name).filter(|_| entry.is_dir)
+        {
+            let topic_id = match partition_metadata::read(disk, &path)? {
+                partition_metadata::Found::Id(topic_id) => Some(topic_id),
+                partition_metadata::Found::Absent | partition_metadata::Found::Unreadable => None,
+            };
+            contents.partitions.push(PartitionDir { topic: topic.to_owned(), partition, topic_id, path });
+        }
+    }
+    Ok(contents)
 }
 
 #[cfg(test)]

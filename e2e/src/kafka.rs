@@ -1,0 +1,129 @@
+//! An Apache Kafka node of the jars that `LOGSPINE_KAFKA_LIBS` names: format, start, stop, start again.
+//!
+//! Combined mode, two log directories, ports that stay the same over restarts. It listens on loopback and ends with
+//! this value; processes are ended by the id that was started.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::foreign;
+
+pub const NODE_ID: i32 = 1;
+const CLUSTER_ID: &str = "bG9nc3BpbmUtdGVzdC0xMQ";
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A formatted node, running or not.
+pub struct Kafka {
+    dir: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Kafka {
+    /// Formats directories below `dir`. Settings are as small as the tests are, the replication of a single node.
+    pub fn format(dir: &Path) -> anyhow::Result<Kafka> {
+        let free = || Ok::<_, std::io::Error>(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
+        let (port, controller) = (free()?, free()?);
+        std::fs::create_dir_all(dir)?;
+        let kafka = Kafka { dir: dir.to_path_buf(), port, child: None };
+        let [first, second] = kafka.log_dirs();
+        let properties = format!(
+            "process.roles=broker,controller\nnode.id={NODE_ID}\ncontroller.quorum.voters={NODE_ID}@127.0.0.1:{controller}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             controller.listener.names=CONTROLLER\nlog.dirs={},{}\nauto.create.topics.enable=false\n\
+             offsets.topic.replication.factor=1\noffsets.topic.num.partitions=7\n\
+             transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+             transaction.state.log.num.partitions=3\ngroup.initial.rebalance.delay.ms=0\nlog.cleaner.backoff.ms=100\n",
+            first.display(),
+            second.display()
+        );
+        std::fs::write(kafka.properties(), properties)?;
+        let mut format = java()?;
+        format
+            .arg("kafka.tools.StorageTool")
+            .args(["format", "-t", CLUSTER_ID, "-c"])
+            .arg(kafka.properties());
+        let output = format.output()?;
+        ensure!(output.status.success(), "format: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(kafka)
+    }
+
+    fn properties(&self) -> PathBuf {
+        self.dir.join("server.properties")
+    }
+
+    /// `log.dirs`
+    pub fn log_dirs(&self) -> [PathBuf; 2] {
+        [self.dir.join("first"), self.dir.join("second")]
+    }
+
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Starts the process and waits until it has come up.
+    pub fn start(&mut self) -> anyhow::Result<()> {
+        ensure!(self.child.is_none(), "Kafka runs already");
+        let log = std::fs::File::create(self.log_file())?;
+        let mut command = java()?;
+        command.arg("kafka.Kafka").arg(self.properties()).stdin(Stdio::null());
+        self.child = Some(command.stdout(log.try_clone()?).stderr(log).spawn().context("cannot run java")?);
+        let started = Instant::now();
+        while started.elapsed() < READY_WITHIN {
+            if let Some(status) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                bail!("Kafka ended with {status}: {}", self.log_tail());
+            }
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50)); // Polls the process outside; nothing inside waits on it.
+        }
+        bail!("Kafka did not listen within {READY_WITHIN:?}: {}", self.log_tail())
+    }
+
+    /// SIGTERM, and waits for the clean end.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        let mut child = self.child.take().context("Kafka does not run")?;
+        let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
+        ensure!(sent.success(), "cannot signal Kafka");
+        child.wait()?;
+        let left = self.log_dirs().iter().all(|dir| dir.join(".kafka_cleanshutdown").exists());
+        ensure!(left, "Kafka did not stop cleanly: {}", self.log_tail());
+        Ok(())
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.join("kafka.log")
+    }
+
+    /// What Kafka logged since its last start.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        log.lines().rev().take(15).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A small JVM with Kafka's jars on its class path.
+pub fn java() -> anyhow::Result<Command> {
+    let libs = foreign::kafka_libs().context("LOGSPINE_KAFKA_LIBS names no jars")?;
+    let mut java = Command::new("java");
+    java.args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]).arg(libs.join("*"));
+    Ok(java)
+}
