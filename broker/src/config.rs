@@ -104,6 +104,20 @@ pub struct LogDirConfig {
     pub high_watermark_checkpoint_interval_ms: u64,
     pub num_recovery_threads: usize,
     pub producer_id_expiration_ms: i64,
+    pub cleaner: CleanerConfig,
+}
+
+/// Compaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CleanerConfig {
+    /// 0 = no compaction.
+    pub threads: usize,
+    /// Of all threads together.
+    pub dedupe_buffer_bytes: u64,
+    pub load_factor: f64,
+    /// Of all threads together, read and written.
+    pub io_max_bytes_per_second: f64,
+    pub backoff_ms: u64,
 }
 
 /// The whole configuration, checked.
@@ -197,8 +211,7 @@ impl BrokerConfig {
 }
 
 /// Families of stock configuration files that have nothing to act on here.
-const ACCEPTED_PREFIXES: &[&str] =
-    &["replica.", "group.consumer.", "group.share.", "share.coordinator.", "log.cleaner."];
+const ACCEPTED_PREFIXES: &[&str] = &["replica.", "group.consumer.", "group.share.", "share.coordinator."];
 
 /// Whether a key needs no warning: it stands in THE table of keys, or nothing could follow from it.
 fn is_known(key: &str) -> bool {
@@ -299,6 +312,28 @@ fn log_dir(properties: &Properties) -> Result<LogDirConfig, ConfigError> {
         )?,
         num_recovery_threads: number(properties, "num.recovery.threads.per.data.dir", 2, 1..=256)?,
         producer_id_expiration_ms: number(properties, "producer.id.expiration.ms", DAY_MS, 1..=i64::MAX)?,
+        cleaner: cleaner(properties)?,
+    })
+}
+
+fn cleaner(properties: &Properties) -> Result<CleanerConfig, ConfigError> {
+    let threads = number(properties, "log.cleaner.threads", 1, 0..=256)?;
+    Ok(CleanerConfig {
+        threads: if boolean(properties, "log.cleaner.enable", true)? { threads } else { 0 },
+        dedupe_buffer_bytes: number(
+            properties,
+            "log.cleaner.dedupe.buffer.size",
+            32 << 20,
+            1 << 20..=1 << 40,
+        )?,
+        load_factor: number(properties, "log.cleaner.io.buffer.load.factor", 0.9, 0.1..=0.99)?,
+        io_max_bytes_per_second: number(
+            properties,
+            "log.cleaner.io.max.bytes.per.second",
+            f64::MAX,
+            1.0..=f64::MAX,
+        )?,
+        backoff_ms: number(properties, "log.cleaner.backoff.ms", 15_000, 0..=86_400_000)?,
     })
 }
 

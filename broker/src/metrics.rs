@@ -5,6 +5,7 @@
 //! in between and vanish with what they describe. Names are those of kafka_exporter and of the JMX exporter's
 //! common rules, so that existing dashboards work. Called by `net/`, `api/` and `admin/`.
 
+mod cleaner;
 mod exposition;
 pub mod families;
 mod groups;
@@ -25,6 +26,7 @@ use prometheus::{
 use crate::api;
 use crate::broker::Broker;
 
+pub use cleaner::CleanerFigures;
 pub use exposition::Exposition;
 pub use idle::NetworkThreads;
 
@@ -54,6 +56,7 @@ pub struct Metrics {
     pub failed_fetch_requests: IntCounter,
     pub flush_rounds: IntCounter,
     pub flush_seconds: Histogram,
+    pub cleaner: CleanerFigures,
     /// Known once they run.
     pub network_threads: OnceLock<NetworkThreads>,
 }
@@ -131,6 +134,7 @@ impl Metrics {
             failed_fetch_requests: count("kafka_server_brokertopicmetrics_failedfetchrequests_total"),
             flush_rounds: count("kafka_log_logflushstats_rounds_total"),
             flush_seconds,
+            cleaner: CleanerFigures::default(),
             network_threads: OnceLock::new(),
             registry,
         }
@@ -174,6 +178,7 @@ impl Metrics {
         TextEncoder::new().encode(&families, &mut bytes).expect("writing into memory does not fail");
         let mut page = Exposition::after(String::from_utf8(bytes).expect("the encoder writes UTF-8"));
         process::write(&mut page);
+        self.cleaner.write(&mut page);
         if let Some(threads) = self.network_threads.get() {
             threads.write(&mut page, Instant::now());
         }

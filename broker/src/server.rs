@@ -23,7 +23,7 @@ use crate::identity::{self, Identity, IdentityError};
 use crate::lifecycle::{Lifecycle, State};
 use crate::metrics::{Metrics, NetworkThreads};
 use crate::net::{BindError, Listeners, Workers};
-use crate::partition::{Checkpoints, Committer, CommitterThread, Housekeeping, Registry};
+use crate::partition::{Checkpoints, Cleaner, Committer, CommitterThread, Housekeeping, Registry};
 use crate::shutdown;
 
 /// Why a broker does not start.
@@ -51,6 +51,7 @@ pub enum StartError {
 pub struct Running {
     pub broker: Arc<Broker>,
     pub controller: ControllerThread,
+    pub cleaner: Cleaner,
     pub housekeeping: Housekeeping,
     pub committer: CommitterThread,
     pub log_dir: Arc<LogDir>,
@@ -162,6 +163,8 @@ fn assemble(
     metrics: Arc<Metrics>,
 ) -> Result<Running, StartError> {
     let Opened { identity, metadata, partitions, controller, committer, log_dir } = opened;
+    let cleaner = Cleaner::start(Arc::clone(&partitions), &config.log_dir.cleaner, Arc::clone(&metrics))
+        .map_err(StartError::Thread)?;
     let housekeeping =
         Housekeeping::start(Arc::clone(&partitions), &config.log_dir).map_err(StartError::Thread)?;
     let coordinator = Coordinator::start(Arc::clone(&config), metadata.clone(), Arc::clone(&partitions));
@@ -175,5 +178,5 @@ fn assemble(
         metrics,
         lifecycle,
     });
-    Ok(Running { broker, controller, housekeeping, committer, log_dir })
+    Ok(Running { broker, controller, cleaner, housekeeping, committer, log_dir })
 }

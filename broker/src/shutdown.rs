@@ -70,9 +70,10 @@ pub async fn wait_and_stop(
 
 /// Everything that blocks.
 fn close(running: Running) {
-    let Running { broker, controller, housekeeping, committer, log_dir } = running;
+    let Running { broker, controller, cleaner, housekeeping, committer, log_dir } = running;
     broker.coordinator.stop();
     controller.stop();
+    cleaner.stop();
     housekeeping.stop();
     committer.stop();
     let Some(positions) = broker.partitions.close_all() else {

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use logspine_cluster::partition::{Leadership, PartitionState};
 use logspine_protocol::types::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId};
+use logspine_storage::compaction::SyncDir;
 use logspine_storage::disk::Disk;
 use logspine_storage::{
-    AppendInfo, DeletedLog, FlushDone, FlushJob, Log, LogConfig, OpenLog, Poisoned, Recovered, Retained,
-    StorageError, Unlink,
+    AppendInfo, Cleanable, Compaction, CompactionError, CompactionScope, DeletedLog, FlushDone, FlushJob,
+    Log, LogConfig, OpenLog, Poisoned, Recovered, Replacement, Retained, StorageError, Unlink,
 };
 
 use crate::effects::Effects;
@@ -202,6 +203,30 @@ impl Partition {
         self.log.expire_producers(now_ms);
         self.log.roll_if_due(now_ms)?;
         self.log.enforce_retention(now_ms, self.view.high_watermark())
+    }
+
+    /// For the choice of a log to compact; see `storage::compaction` for the steps that follow.
+    pub fn compaction_scope(&self) -> CompactionScope {
+        self.log.compaction_scope(self.view.last_stable_offset())
+    }
+
+    /// Takes what a compaction needs.
+    pub fn begin_compaction(&self, cleanable: Cleanable, now_ms: i64) -> Result<Compaction, StorageError> {
+        self.log.begin_compaction(cleanable, now_ms)
+    }
+
+    /// Takes a compacted segment one step further into the log.
+    pub fn swap_step(
+        &mut self,
+        replacement: &mut Replacement,
+        now_ms: i64,
+    ) -> Result<Option<SyncDir>, CompactionError> {
+        self.log.swap_step(replacement, now_ms)
+    }
+
+    /// Gives a compacted segment up.
+    pub fn abandon_swap(&mut self, replacement: Replacement, error: &CompactionError) {
+        self.log.abandon_swap(replacement, error);
     }
 
     /// Takes a changed topic configuration.

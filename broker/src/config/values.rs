@@ -29,7 +29,7 @@ where
     match value.parse() {
         Ok(number) if range.contains(&number) => Ok(number),
         _ => {
-            let expected = format!("a whole number from {} to {}", range.start(), range.end());
+            let expected = format!("a number from {} to {}", range.start(), range.end());
             Err(ConfigError::invalid(key, value, expected))
         }
     }
@@ -59,7 +59,7 @@ mod tests {
     fn a_value_out_of_range_or_not_a_number_says_key_value_and_range() {
         let properties = Properties::from([("num.partitions".to_owned(), "0".to_owned())]);
         let sentence = number(&properties, "num.partitions", 1, 1..=10_000).unwrap_err().to_string();
-        assert_eq!(sentence, "num.partitions=0 is not valid: expected a whole number from 1 to 10000");
+        assert_eq!(sentence, "num.partitions=0 is not valid: expected a number from 1 to 10000");
         assert_eq!(number(&properties, "other", 7, 1..=10).unwrap(), 7);
         assert!(boolean(&properties, "num.partitions", true).is_err());
     }

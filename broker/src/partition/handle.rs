@@ -15,7 +15,7 @@ use logspine_protocol::types::{Offset, TopicId};
 use logspine_replica::{
     AppendError, Appended, Effects, Flush, Flushed, LeaderAppend, LeaderWord, Partition, PartitionView,
 };
-use logspine_storage::{LogConfig, Retained, StorageError, Unlink};
+use logspine_storage::{CompactionError, LogConfig, Replacement, Retained, StorageError, Unlink};
 use parking_lot::Mutex;
 use thiserror::Error;
 
@@ -199,6 +199,25 @@ impl PartitionHandle {
     pub(super) fn flush_behind(self: &Arc<Self>) {
         if self.view.durable_end() < self.view.log_end_offset() {
             self.queue();
+        }
+    }
+
+    /// Puts a compacted segment in the place of those it was made of. Waits for syncs, without the lock. Closing the
+    /// partition meanwhile is fine: whoever opens it next finishes or undoes the swap.
+    pub(super) fn swap_in(&self, mut replacement: Replacement, now_ms: i64) -> Result<(), CompactionError> {
+        let closed = |_: PartitionError| CompactionError::Overtaken;
+        loop {
+            let step =
+                self.with(|partition| partition.swap_step(&mut replacement, now_ms)).map_err(closed)?;
+            let stepped = match step {
+                Ok(None) => return Ok(()),
+                Ok(Some(sync)) => sync.run(),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = stepped {
+                self.with(|partition| partition.abandon_swap(replacement, &error)).map_err(closed)?;
+                return Err(error);
+            }
         }
     }
 

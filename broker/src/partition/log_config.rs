@@ -17,11 +17,18 @@ pub fn log_config(topic: &TopicConfig, producer_id_expiration_ms: i64) -> LogCon
         retention_ms: topic.retention_ms,
         retention_bytes: topic.retention_bytes,
         segment_bytes: topic.segment_bytes,
-        segment_ms: topic.segment_ms,
+        // A record must not wait in the active segment for longer than it may stay uncompacted.
+        segment_ms: match topic.cleanup_policy.compact {
+            true => topic.segment_ms.min(topic.max_compaction_lag_ms),
+            false => topic.segment_ms,
+        },
         segment_jitter_ms: topic.segment_jitter_ms,
         segment_index_bytes: topic.segment_index_bytes,
         index_interval_bytes: topic.index_interval_bytes,
         file_delete_delay_ms: topic.file_delete_delay_ms,
+        delete_retention_ms: topic.delete_retention_ms,
+        min_compaction_lag_ms: topic.min_compaction_lag_ms,
+        max_compaction_lag_ms: topic.max_compaction_lag_ms,
         flush_messages: topic.flush_messages,
         max_message_bytes: topic.max_message_bytes,
         message_timestamp_type: match topic.message_timestamp_type {

@@ -3,8 +3,10 @@
 //! `registry` finds a replica by topic id or name, `handle` is the shell around one `replica::Partition`,
 //! `waiters` are the requests that wait for an append, a flush or the watermark, `committer` is the one
 //! thread per data directory that runs flush rounds, `housekeeping` does retention, and checkpoints of what `moved`.
+//! `cleaner` compacts, `reclaim` frees what is deleted.
 //! The controller's publisher opens, configures and deletes; `api/` and the coordinator append and read.
 
+mod cleaner;
 mod committer;
 mod handle;
 mod housekeeping;
@@ -14,6 +16,7 @@ mod reclaim;
 mod registry;
 mod waiters;
 
+pub use cleaner::Cleaner;
 pub use committer::{Committer, CommitterThread};
 pub use handle::{PartitionError, PartitionHandle, WaitError};
 pub use housekeeping::Housekeeping;

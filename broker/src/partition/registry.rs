@@ -141,6 +141,13 @@ impl Registry {
         self.maps.read().by_id.values().cloned().collect()
     }
 
+    /// Every open replica of a topic with `cleanup.policy=compact`, in no order.
+    pub(super) fn compacted(&self) -> Vec<Arc<PartitionHandle>> {
+        let maps = self.maps.read();
+        let is_compacted = |handle: &&Arc<PartitionHandle>| handle.config().cleanup_policy.compact;
+        maps.by_id.values().filter(is_compacted).cloned().collect()
+    }
+
     /// Topic ids and indexes of replicas whose log cannot be opened, with the reason.
     pub fn offline(&self) -> Vec<((TopicId, i32), String)> {
         self.maps.read().offline.iter().map(|(key, reason)| (*key, reason.clone())).collect()

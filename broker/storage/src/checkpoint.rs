@@ -89,7 +89,7 @@ pub(crate) fn write_positions(
     Ok(())
 }
 
-/// Lowers the durable recovery point of one log to `offset` if it is above.
+/// Lowers the durable recovery point of one log to `offset` if it is above, and so where its compacted part ends.
 pub(crate) fn lower_recovery_point(
     disk: &dyn Disk,
     data_dir: &Path,
@@ -98,15 +98,33 @@ pub(crate) fn lower_recovery_point(
     offset: Offset,
 ) -> Result<(), StorageError> {
     let _one_writer = RECOVERY_POINTS.lock();
-    let path = data_dir.join(names::RECOVERY_POINT_CHECKPOINT);
-    let mut offsets = read(disk, &path)?;
-    match offsets.get_mut(&(topic.to_owned(), partition)) {
-        Some(point) if *point > offset => {
-            *point = offset;
-            write(disk, &path, &offsets)
+    for name in [names::RECOVERY_POINT_CHECKPOINT, names::CLEANER_CHECKPOINT] {
+        let path = data_dir.join(name);
+        let mut offsets = read(disk, &path)?;
+        match offsets.get_mut(&(topic.to_owned(), partition)) {
+            Some(point) if *point > offset => {
+                *point = offset;
+                write(disk, &path, &offsets)?;
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
+}
+
+/// Notes that everything of a log below `offset` is compacted.
+pub(crate) fn write_cleaned(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    topic: &str,
+    partition: i32,
+    offset: Offset,
+) -> Result<(), StorageError> {
+    let _one_writer = RECOVERY_POINTS.lock();
+    let path = data_dir.join(names::CLEANER_CHECKPOINT);
+    let mut offsets = read(disk, &path)?;
+    offsets.insert((topic.to_owned(), partition), offset);
+    write(disk, &path, &offsets)
 }
 
 /// Removes every trace of a partition: a new one of the same name must not inherit its points.
@@ -117,8 +135,12 @@ pub(crate) fn forget(
     partition: i32,
 ) -> Result<(), StorageError> {
     let _one_writer = RECOVERY_POINTS.lock();
-    for name in [names::RECOVERY_POINT_CHECKPOINT, names::LOG_START_CHECKPOINT, names::REPLICATION_CHECKPOINT]
-    {
+    for name in [
+        names::RECOVERY_POINT_CHECKPOINT,
+        names::LOG_START_CHECKPOINT,
+        names::REPLICATION_CHECKPOINT,
+        names::CLEANER_CHECKPOINT,
+    ] {
         let path = data_dir.join(name);
         if !may_name(disk, &path, topic, partition)? {
             continue;

@@ -140,6 +140,16 @@ impl LogDir {
         checkpoint::write(&*self.disk, &self.path.join(names::REPLICATION_CHECKPOINT), offsets)
     }
 
+    /// How far logs are compacted.
+    pub fn cleaned(&self) -> Result<Offsets, StorageError> {
+        checkpoint::read(&*self.disk, &self.path.join(names::CLEANER_CHECKPOINT))
+    }
+
+    /// Notes that everything of one log below `offset` is compacted.
+    pub fn write_cleaned(&self, topic: &str, partition: i32, offset: Offset) -> Result<(), StorageError> {
+        checkpoint::write_cleaned(&*self.disk, &self.path, topic, partition, offset)
+    }
+
     /// Room of the file system.
     pub fn space(&self) -> Result<Space, StorageError> {
         self.disk.space(&self.path).map_err(io_at("measure", &self.path))

@@ -30,7 +30,7 @@ pub const RECOVERY_POINT_CHECKPOINT: &str = "recovery-point-offset-checkpoint";
 pub const LOG_START_CHECKPOINT: &str = "log-start-offset-checkpoint";
 /// High watermarks.
 pub const REPLICATION_CHECKPOINT: &str = "replication-offset-checkpoint";
-/// Reserved for the cleaner.
+/// How far logs are compacted.
 pub const CLEANER_CHECKPOINT: &str = "cleaner-offset-checkpoint";
 /// The clean marker.
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";

@@ -67,6 +67,11 @@ impl Broker {
         }
     }
 
+    /// Other overrides from the next start on.
+    pub fn reconfigure(&mut self, overrides: &[&str]) {
+        self.overrides = overrides.iter().map(|text| text.to_string()).collect();
+    }
+
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }

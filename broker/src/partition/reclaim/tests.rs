@@ -17,7 +17,7 @@ use logspine_storage::{Disk, DiskFile, LogDir, RealDisk, Unlink};
 use parking_lot::Mutex;
 
 use super::super::{Checkpoints, Committer, Housekeeping, PartitionHandle, PartitionSpec, Registry};
-use crate::config::LogDirConfig;
+use crate::config::{CleanerConfig, LogDirConfig};
 use crate::metrics::Metrics;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -183,6 +183,13 @@ fn segments_are_freed_by_housekeeping_alone_and_never_under_a_partitions_lock() 
         high_watermark_checkpoint_interval_ms: 5,
         num_recovery_threads: 1,
         producer_id_expiration_ms: 86_400_000,
+        cleaner: CleanerConfig {
+            threads: 0,
+            dedupe_buffer_bytes: 0,
+            load_factor: 0.9,
+            io_max_bytes_per_second: f64::MAX,
+            backoff_ms: 0,
+        },
     };
     let housekeeping = Housekeeping::start(registry, &config).unwrap();
     // Three segments, of which each has a log, two indexes and, but for the first, a snapshot.

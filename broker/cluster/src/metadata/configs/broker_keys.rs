@@ -11,7 +11,6 @@ use super::key::Status::{Accepted, Fixed, Honoured, Refused};
 const LONG_MAX: &str = "9223372036854775807";
 
 const ALWAYS_CONTROLLED: &str = "a broker that is asked to stop always stops in order";
-const NO_CLEANER: &str = "there is no log cleaner yet, so nothing is removed that the setting would keep";
 const NO_FLUSH_TIMER: &str =
     "syncing by a timer does not exist yet; flush.messages=1, the default, syncs before the answer";
 const NO_KIP848: &str =
@@ -80,15 +79,18 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("leader.imbalance.check.interval.seconds", Long, Some("300"), AtLeast(1), Accepted(ONE_REPLICA), "How often leadership is balanced."),
     ConfigKey::new("listener.security.protocol.map", String, Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"), Any, Honoured, "Security protocol of each listener; only PLAINTEXT is served."),
     ConfigKey::new("listeners", List, Some("PLAINTEXT://:9092"), Any, Honoured, "Addresses to listen on.").differs(Some("PLAINTEXT://:9092"), "without a configuration file it is PLAINTEXT://127.0.0.1:9092: nothing is open to the network before somebody wrote so"),
-    ConfigKey::new("log.cleaner.backoff.ms", Long, Some("15000"), AtLeast(0), Accepted(NO_CLEANER), "How long the cleaner sleeps when there is nothing to clean."),
-    ConfigKey::new("log.cleaner.dedupe.buffer.size", Long, Some("134217728"), Any, Accepted(NO_CLEANER), "Memory of the cleaner's map of keys."),
-    ConfigKey::new("log.cleaner.delete.retention.ms", Long, Some("86400000"), AtLeast(0), Accepted(NO_CLEANER), "Default of the topic key delete.retention.ms.").dynamic(),
-    ConfigKey::new("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"), Any, Accepted(NO_CLEANER), "Throttle of the cleaner."),
-    ConfigKey::new("log.cleaner.max.compaction.lag.ms", Long, Some(LONG_MAX), AtLeast(1), Accepted(NO_CLEANER), "Default of the topic key max.compaction.lag.ms.").dynamic(),
-    ConfigKey::new("log.cleaner.min.cleanable.ratio", Double, Some("0.5"), Ratio, Accepted(NO_CLEANER), "Default of the topic key min.cleanable.dirty.ratio.").dynamic(),
-    ConfigKey::new("log.cleaner.min.compaction.lag.ms", Long, Some("0"), AtLeast(0), Accepted(NO_CLEANER), "Default of the topic key min.compaction.lag.ms.").dynamic(),
-    ConfigKey::new("log.cleaner.threads", Int, Some("1"), AtLeast(0), Accepted(NO_CLEANER), "Threads of the cleaner."),
-    ConfigKey::new("log.cleanup.policy", List, Some("delete"), ListOf(&["compact", "delete"]), Accepted(NO_CLEANER), "Default of the topic key cleanup.policy.").dynamic(),
+    ConfigKey::new("log.cleaner.backoff.ms", Long, Some("15000"), AtLeast(0), Honoured, "How long the cleaner sleeps when there is nothing to clean."),
+    ConfigKey::new("log.cleaner.dedupe.buffer.size", Long, Some("33554432"), AtLeast(1_048_576), Honoured, "Memory of the cleaner's maps of keys, all threads together: 24 bytes for each key of a pass. Taken while a log is cleaned, and no more than it needs.").differs(Some("134217728"), "a loaded broker stays under 100 MiB; a log with more keys is cleaned in several passes"),
+    ConfigKey::new("log.cleaner.delete.retention.ms", Long, Some("86400000"), AtLeast(0), Honoured, "Default of the topic key delete.retention.ms.").dynamic(),
+    ConfigKey::new("log.cleaner.enable", Boolean, Some("true"), Any, Honoured, "Whether compacted topics are compacted."),
+    ConfigKey::new("log.cleaner.io.buffer.load.factor", Double, Some("0.9"), Any, Honoured, "How full a map of keys may get, 0.1 to 0.99."),
+    ConfigKey::new("log.cleaner.io.buffer.size", Int, Some("524288"), AtLeast(0), Accepted(OTHER_THREADS), "Memory of the cleaner's buffers."),
+    ConfigKey::new("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"), Any, Honoured, "What all cleaner threads may read and write together."),
+    ConfigKey::new("log.cleaner.max.compaction.lag.ms", Long, Some(LONG_MAX), AtLeast(1), Honoured, "Default of the topic key max.compaction.lag.ms.").dynamic(),
+    ConfigKey::new("log.cleaner.min.cleanable.ratio", Double, Some("0.5"), Ratio, Honoured, "Default of the topic key min.cleanable.dirty.ratio.").dynamic(),
+    ConfigKey::new("log.cleaner.min.compaction.lag.ms", Long, Some("0"), AtLeast(0), Honoured, "Default of the topic key min.compaction.lag.ms.").dynamic(),
+    ConfigKey::new("log.cleaner.threads", Int, Some("1"), AtLeast(0), Honoured, "Threads of the cleaner; 0 is none."),
+    ConfigKey::new("log.cleanup.policy", List, Some("delete"), ListOf(&["compact", "delete"]), Honoured, "Default of the topic key cleanup.policy.").dynamic(),
     ConfigKey::new("log.dir", List, Some("./data"), Any, Honoured, "Data directory, if log.dirs is not set.").differs(Some("/tmp/kafka-logs"), "a temporary folder would lose records at the next boot"),
     ConfigKey::new("log.dirs", List, Some("./data"), Any, Honoured, "Data directory; this version keeps its data in one.").differs(None, "a temporary folder would lose records at the next boot"),
     ConfigKey::new("log.flush.interval.messages", Long, Some("1"), AtLeast(1), Honoured, "Default of the topic key flush.messages.").dynamic().differs(Some(LONG_MAX), "the broker-wide default of flush.messages"),

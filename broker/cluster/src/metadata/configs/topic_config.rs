@@ -25,13 +25,18 @@ pub struct CleanupPolicy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicConfig {
     pub cleanup_policy: CleanupPolicy,
+    pub delete_retention_ms: i64,
     pub file_delete_delay_ms: i64,
     pub flush_messages: i64,
     pub index_interval_bytes: i32,
+    pub max_compaction_lag_ms: i64,
     pub max_message_bytes: i32,
     pub message_timestamp_after_max_ms: i64,
     pub message_timestamp_before_max_ms: i64,
     pub message_timestamp_type: TimestampType,
+    /// In millionths.
+    pub min_cleanable_dirty_ratio_ppm: u32,
+    pub min_compaction_lag_ms: i64,
     pub min_insync_replicas: i32,
     /// -1 = no limit.
     pub retention_bytes: i64,
@@ -51,13 +56,17 @@ impl TopicConfig {
         };
         Self {
             cleanup_policy: CleanupPolicy::parse(&text("cleanup.policy", layers)),
+            delete_retention_ms: number("delete.retention.ms", layers),
             file_delete_delay_ms: number("file.delete.delay.ms", layers),
             flush_messages: number("flush.messages", layers),
             index_interval_bytes: number("index.interval.bytes", layers),
+            max_compaction_lag_ms: number("max.compaction.lag.ms", layers),
             max_message_bytes: number("max.message.bytes", layers),
             message_timestamp_after_max_ms: number("message.timestamp.after.max.ms", layers),
             message_timestamp_before_max_ms: number("message.timestamp.before.max.ms", layers),
             message_timestamp_type: timestamp_type,
+            min_cleanable_dirty_ratio_ppm: millionths(number("min.cleanable.dirty.ratio", layers)),
+            min_compaction_lag_ms: number("min.compaction.lag.ms", layers),
             min_insync_replicas: number("min.insync.replicas", layers),
             retention_bytes: number("retention.bytes", layers),
             retention_ms: number("retention.ms", layers),
@@ -74,6 +83,10 @@ impl CleanupPolicy {
         let has = |word: &str| list.split(',').any(|element| element.trim() == word);
         Self { delete: has("delete"), compact: has("compact") }
     }
+}
+
+fn millionths(ratio: f64) -> u32 {
+    (ratio.clamp(0.0, 1.0) * 1e6).round() as u32
 }
 
 fn text(name: &str, layers: &Layers<'_>) -> String {

@@ -7,7 +7,6 @@ use super::key::{ConfigKey, Synonym, Unit};
 
 const LONG_MAX: &str = "9223372036854775807";
 
-const NO_CLEANER: &str = "there is no log cleaner yet, so nothing is removed that the setting would keep";
 const NO_TIERING: &str = "there is no remote storage; every record stays on the broker's own disk";
 const NO_RECOMPRESSION: &str =
     "batches are stored as the producer compressed them; set compression.type at the producer";
@@ -36,7 +35,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         List,
         "delete",
         ListOf(&["compact", "delete"]),
-        Accepted(NO_CLEANER),
+        Honoured,
         "delete: old segments go by time and size. compact: the last record of each key stays. Both may stand \
          together; an empty list keeps everything.",
     )
@@ -82,7 +81,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Long,
         "86400000",
         AtLeast(0),
-        Accepted(NO_CLEANER),
+        Honoured,
         "How long compaction keeps a tombstone, so that every reader of the whole log sees it.",
     )
     .synonyms(&[same("log.cleaner.delete.retention.ms")]),
@@ -166,7 +165,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Long,
         LONG_MAX,
         AtLeast(1),
-        Accepted(NO_CLEANER),
+        Honoured,
         "A record is compacted at the latest after this time.",
     )
     .synonyms(&[same("log.cleaner.max.compaction.lag.ms")]),
@@ -211,7 +210,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Double,
         "0.5",
         Ratio,
-        Accepted(NO_CLEANER),
+        Honoured,
         "Share of a log that must be uncompacted before the cleaner works on it.",
     )
     .synonyms(&[same("log.cleaner.min.cleanable.ratio")]),
@@ -220,7 +219,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Long,
         "0",
         AtLeast(0),
-        Accepted(NO_CLEANER),
+        Honoured,
         "A record is never compacted before this time.",
     )
     .synonyms(&[same("log.cleaner.min.compaction.lag.ms")]),
