@@ -18,11 +18,13 @@ pub enum Bug {
     DurableEndMovedInBeginFlush,
     /// Compaction renames its files before they are on stable storage.
     CleanedNotSynced,
+    /// Compaction takes the next step of a swap before the last one is durable.
+    SwapNotSynced,
 }
 
 impl Bug {
     /// Those of compaction, which has a test of its own.
-    pub const COMPACTION: [Bug; 1] = [Bug::CleanedNotSynced];
+    pub const COMPACTION: [Bug; 2] = [Bug::CleanedNotSynced, Bug::SwapNotSynced];
 
     /// All others.
     pub const ALL: [Bug; 5] = [

@@ -147,7 +147,7 @@ impl Log {
     }
 
     fn sync_dir(&self) -> SyncDir {
-        SyncDir { disk: self.disk.clone(), dir: self.dir.clone() }
+        SyncDir { disk: self.disk.clone(), dir: self.dir.clone(), planted: self.config.planted }
     }
 
     /// Where the old segments are in the list, if all of them still are.
