@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use logspine_protocol::types::BrokerId;
 use logspine_storage::disk::Disk;
 use logspine_storage::{LogDir, RealDisk, StorageError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tracing::{info, warn};
 
@@ -73,6 +74,7 @@ fn now_ms() -> i64 {
 
 /// Starts a broker, serves, and stops it. Returns when everything is on disk.
 pub async fn run(mut config: BrokerConfig) -> Result<(), StartError> {
+    take_descriptors();
     let signals = shutdown::Signals::listen().map_err(StartError::Signals)?;
     let lifecycle = Arc::new(Lifecycle::new(now_ms()));
     let metrics = Arc::new(Metrics::new());
@@ -105,6 +107,15 @@ pub async fn run(mut config: BrokerConfig) -> Result<(), StartError> {
     shutdown::wait_and_stop(signals, running, serving, admin).await;
     // Not earlier: tasks on them may belong to the coordinator.
     tokio::task::spawn_blocking(move || drop(workers)).await.map_err(|_| StartError::Interrupted)
+}
+
+/// As many descriptors as the process may have: the soft limit protects programs that use `select`.
+fn take_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let taken = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if let Err(error) = taken {
+        warn!("the limit of open files stays at {:?}: {error}", limit.current);
+    }
 }
 
 fn warn_about(config: &BrokerConfig) {

@@ -165,7 +165,7 @@ impl Partition {
         let durable = self.reported_durable_end();
         let effects = self.state.durable(durable);
         let mut effects = self.carry_out(effects);
-        effects.flush_wanted = self.flush_is_due();
+        effects.flush_wanted = self.flush_is_due() || self.log.had_better_flush();
         let log_start_offset = self.view.log_start_offset();
         // A duplicate may be a batch that is still on its way to the disk: it waits for its own end, too.
         Ok(Appended { end_offset: info.last_offset + 1, info, log_start_offset, effects })

@@ -3,14 +3,14 @@
 //! A round takes every partition that somebody waits for and does the three steps of `replica::Partition`:
 //! begin under the lock, sync without it, end under the lock, which moves the watermark and wakes. While a
 //! round syncs, others queue up and form the next one, which starts at once; when nobody waits the thread
-//! sleeps without a timer. Syncs of one round run side by side on a small pool.
+//! sleeps without a timer. The partitions of one round run side by side on a small pool; each is begun when its
+//! turn comes, so that its sync has whatever was appended by then.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use logspine_replica::{Flush, Flushed};
 use parking_lot::{Condvar, Mutex};
 
 use super::handle::PartitionHandle;
@@ -51,11 +51,11 @@ impl Committer {
         let pool = SyncPool::start()?;
         let shared = Arc::clone(&committer.shared);
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
-            // Both vectors live as long as the thread: a round of known size allocates nothing.
-            let (mut round, mut begun) = (Vec::new(), Vec::new());
+            // Lives as long as the thread: a round of known size allocates nothing.
+            let mut round = Vec::new();
             while shared.next_round(&mut round) {
                 let timer = Instant::now();
-                run_round(&pool, &mut round, &mut begun);
+                run_round(&pool, &mut round);
                 metrics.flush_rounds.inc();
                 metrics.flush_seconds.observe(timer.elapsed().as_secs_f64());
             }
@@ -105,26 +105,17 @@ impl Shared {
     }
 }
 
-/// Carries out a round; leaves both vectors empty.
-fn run_round(pool: &SyncPool, round: &mut Vec<Arc<PartitionHandle>>, begun: &mut Vec<Job>) {
-    for partition in round.drain(..) {
-        if let Some(flush) = partition.begin_flush() {
-            begun.push((partition, flush));
-        }
+/// Carries out a round; leaves it empty.
+fn run_round(pool: &SyncPool, round: &mut Vec<Arc<PartitionHandle>>) {
+    if round.len() > 1 {
+        return pool.run(round);
     }
-    if begun.len() > 1 {
-        return pool.run(begun);
-    }
-    for (partition, flush) in begun.drain(..) {
-        partition.end_flush(flush.run());
-    }
+    round.drain(..).for_each(|partition| partition.flush());
 }
-
-type Job = (Arc<PartitionHandle>, Flush);
 
 #[derive(Default)]
 struct Jobs {
-    open: VecDeque<Job>,
+    open: VecDeque<Arc<PartitionHandle>>,
     running: usize,
     stops: bool,
 }
@@ -156,7 +147,7 @@ impl SyncPool {
     }
 
     /// Runs the syncs of a round and returns when the last one has ended. The caller works too.
-    fn run(&self, jobs: &mut Vec<Job>) {
+    fn run(&self, jobs: &mut Vec<Arc<PartitionHandle>>) {
         self.shared.jobs.lock().open.extend(jobs.drain(..));
         self.shared.came.notify_all();
         while self.shared.work_one(false) {}
@@ -181,7 +172,7 @@ impl PoolShared {
     /// Does one job. False when there is none and `waits` is not wanted, or when the pool stops.
     fn work_one(&self, waits: bool) -> bool {
         let mut jobs = self.jobs.lock();
-        let (partition, flush) = loop {
+        let partition = loop {
             match jobs.open.pop_front() {
                 Some(job) => break job,
                 None if jobs.stops || !waits => return false,
@@ -190,8 +181,7 @@ impl PoolShared {
         };
         jobs.running += 1;
         drop(jobs);
-        let flushed: Flushed = flush.run();
-        partition.end_flush(flushed);
+        partition.flush();
         let mut jobs = self.jobs.lock();
         jobs.running -= 1;
         if jobs.running == 0 && jobs.open.is_empty() {

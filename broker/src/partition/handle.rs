@@ -12,9 +12,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use logspine_cluster::metadata::configs::TopicConfig;
 use logspine_protocol::types::{Offset, TopicId};
-use logspine_replica::{
-    AppendError, Appended, Effects, Flush, Flushed, LeaderAppend, LeaderWord, Partition, PartitionView,
-};
+use logspine_replica::{AppendError, Appended, Effects, LeaderAppend, LeaderWord, Partition, PartitionView};
 use logspine_storage::{CompactionError, LogConfig, Replacement, Retained, StorageError, Unlink};
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -253,15 +251,14 @@ impl PartitionHandle {
         self.waiters.unregister_fetch(waiter);
     }
 
-    /// First step of a flush round; called by the committer.
-    pub(super) fn begin_flush(&self) -> Option<Flush> {
-        // From here on an append queues the partition again: this round may not carry it any more.
+    /// The three steps of a flush; called by the committer. The durable end and perhaps the watermark move, and
+    /// whoever waits is woken.
+    pub(super) fn flush(self: &Arc<Self>) {
+        // From here on an append queues the partition again: this flush may not carry it any more.
         self.is_queued.store(false, Ordering::Release);
-        self.partition.lock().as_mut().and_then(Partition::begin_flush)
-    }
-
-    /// Last step: the durable end and perhaps the watermark move, and whoever waits is woken.
-    pub(super) fn end_flush(self: &Arc<Self>, flushed: Flushed) {
+        let begun = self.partition.lock().as_mut().and_then(Partition::begin_flush);
+        let Some(flush) = begun else { return };
+        let flushed = flush.run();
         let ended = self.partition.lock().as_mut().map(|partition| partition.end_flush(flushed));
         match ended {
             Some(Ok(effects)) => {

@@ -48,9 +48,12 @@ pub(crate) fn create(
     if !is_identified {
         partition_metadata::write(disk, dir, args.topic_id)?;
     }
+    let active = Segment::create(&args.disk, dir, Offset(0), args.now_ms)?;
+    // Opened again by the first append: most of many partitions are idle.
+    active.close();
     Ok(Some(Opened {
         dir: dir.clone(),
-        segments: vec![Arc::new(Segment::create(&args.disk, dir, Offset(0), args.now_ms)?)],
+        segments: vec![Arc::new(active)],
         log_start: Offset(0),
         epochs: Epochs::default(),
         producers: Producers::default(),

@@ -28,6 +28,7 @@ mod creation;
 mod index;
 mod lookup;
 mod meta_properties;
+mod open_files;
 mod page_cache;
 mod partition_metadata;
 mod poison;

@@ -3,8 +3,9 @@
 //! `log_start <= durable_end <= log_end`. The log end moves by append and truncation (`log/append.rs`,
 //! `log/truncate.rs`), the durable end by a finished flush alone (`log/flush.rs`), the log start by retention and
 //! DeleteRecords (`log/retention.rs`). Nothing here syncs on the append path: whatever becomes dirty, names of
-//! files included, stays in the dirty set until a flush has it. Opening, and what is believed: `recovery.rs`.
+//! files included, stays in the dirty set until a flush has it, and open. Opening, and what is believed: `recovery.rs`.
 
+mod allocate;
 mod append;
 mod compaction;
 mod flush;
@@ -91,8 +92,8 @@ pub struct DeletedLog {
 struct Dirty {
     /// Files that are complete: sealed segments, their indexes, snapshots.
     files: Vec<Arc<dyn DiskFile>>,
-    /// The active segment's `.log`.
-    active: bool,
+    /// The active segment's `.log`: held, so that it stays open until it is synced.
+    active: Option<Arc<dyn DiskFile>>,
     /// Names in the partition's directory.
     dir: bool,
     /// The directory's own name and the topic id: the partition is new and was never flushed.
@@ -112,7 +113,6 @@ pub struct Log {
     config: LogConfig,
     reader: Arc<LogReader>,
     active: Arc<Segment>,
-    active_file: Arc<dyn DiskFile>,
     producers: Producers,
     /// Transactions whose markers are not below the high watermark yet: first offset, marker's offset.
     undecided: BTreeMap<Offset, Offset>,
@@ -126,6 +126,8 @@ pub struct Log {
     /// A compacted segment on its way into the log.
     swapping: Option<compaction::Swapping>,
     swaps_begun: u64,
+    /// Up to where the active segment's file has its room.
+    allocated_bytes: u64,
 }
 
 impl Log {
@@ -134,7 +136,6 @@ impl Log {
         let opened = recovery::open(&args)?;
         let dir: Arc<Path> = opened.dir;
         let active = opened.segments.last().expect("recovery leaves at least one segment").clone();
-        let active_file = active.file()?;
         let reader = Arc::new(LogReader::new(
             dir.clone(),
             opened.segments,
@@ -158,7 +159,6 @@ impl Log {
             config: args.config,
             reader,
             active,
-            active_file,
             producers: opened.producers,
             undecided: BTreeMap::new(),
             dirty: Dirty { dir: opened.dir_dirty, created: opened.is_new, ..Dirty::default() },
@@ -168,6 +168,7 @@ impl Log {
             unclosed: !opened.is_closed,
             swapping: None,
             swaps_begun: 0,
+            allocated_bytes: 0,
         };
         Ok((log, opened.recovered))
     }
@@ -258,6 +259,7 @@ impl Log {
             self.poison.check()?;
             self.settle_swap()?;
             if self.unclosed {
+                self.trim_active()?;
                 self.dirty.files.extend(self.active.write_indexes(true)?);
                 self.write_snapshot()?;
             }

@@ -101,6 +101,7 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     let producers = replayed.producers;
     if let Some(active) = segments.last() {
         active.set_active(true);
+        active.close();
     }
     let is_closed = scanned_from.is_none();
     Ok(Opened {

@@ -17,12 +17,13 @@ use std::sync::{Arc, Weak};
 
 use logspine_protocol::batch::BatchHeader;
 use logspine_protocol::types::Offset;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{StorageError, io_at};
 use crate::index::{self, OffsetIndex, Spot};
 use crate::names;
+use crate::open_files::Descriptor;
 use crate::time_index::{self, TimeEntry, TimeIndex};
 use crate::walk::{Look, Walk, WalkError};
 
@@ -42,22 +43,10 @@ pub(crate) struct Segment {
     disk: Arc<dyn Disk>,
     dir: Arc<Path>,
     active: AtomicBool,
-    handle: Mutex<Handle>,
+    descriptor: Arc<Descriptor>,
     state: RwLock<State>,
     /// Which bytes need no verification.
     pub trust: Trust,
-}
-
-/// The descriptor of the `.log` file.
-#[derive(Debug, Default)]
-struct Handle {
-    file: Option<Arc<dyn DiskFile>>,
-    /// Slices that were made earlier may hold it still, so that no second one is opened beside.
-    lent: Option<Weak<dyn DiskFile>>,
-    /// The segment left the log: what bears its names now is not its own.
-    is_retired: bool,
-    /// The file does not bear its final name yet, so that it must not be closed.
-    is_unnamed: bool,
 }
 
 /// What changes as a segment grows.
@@ -136,7 +125,7 @@ impl Segment {
     ) -> Result<Segment, StorageError> {
         let segment = Segment::with_state(disk, dir, base_offset, State::empty(base_offset), now_ms);
         segment.active.store(true, Ordering::Relaxed);
-        let file = segment.file()?;
+        let file = segment.open(Access::Write)?;
         let path = segment.path(names::LOG);
         if file.len_bytes().map_err(io_at("measure", &path))? > 0 {
             // A leftover of a roll that failed half-way: nothing in it was ever acknowledged.
@@ -159,7 +148,7 @@ impl Segment {
             disk: disk.clone(),
             dir: dir.clone(),
             active: AtomicBool::new(false),
-            handle: Mutex::default(),
+            descriptor: Arc::default(),
             state: RwLock::new(state),
             trust: Trust::nothing(),
         }
@@ -170,34 +159,26 @@ impl Segment {
         names::segment_file(&self.dir, self.base_offset, suffix)
     }
 
-    /// The `.log` file, opened if it is not.
+    /// The `.log` file, opened if it is not; `create` made it.
     pub fn file(&self) -> Result<Arc<dyn DiskFile>, StorageError> {
-        let mut handle = self.handle.lock();
-        if let Some(file) = &handle.file {
-            return Ok(file.clone());
-        }
-        let path = self.path(names::LOG);
-        let file = match handle.lent.as_ref().and_then(Weak::upgrade) {
-            Some(file) => file,
-            None if handle.is_retired => return Err(io_at("open", &path)(io::ErrorKind::NotFound.into())),
-            None => self.disk.open(&path, Access::Write).map_err(io_at("open", &path))?,
-        };
-        handle.lent = Some(Arc::downgrade(&file));
-        handle.file = (!handle.is_retired).then(|| file.clone());
-        Ok(file)
+        self.open(Access::Update)
+    }
+
+    fn open(&self, access: Access) -> Result<Arc<dyn DiskFile>, StorageError> {
+        let path = || self.path(names::LOG);
+        self.descriptor
+            .file(|| self.disk.open(&path(), access))
+            .map_err(|error| io_at("open", &path())(error))
     }
 
     /// Takes a file that gets the segment's name later, by `named`.
     pub fn adopt(&self, file: Arc<dyn DiskFile>) {
-        let mut handle = self.handle.lock();
-        handle.lent = Some(Arc::downgrade(&file));
-        handle.file = Some(file);
-        handle.is_unnamed = true;
+        self.descriptor.adopt(file);
     }
 
     /// The files bear the segment's names: they are opened when they are needed, indexes included.
     pub fn named(&self) {
-        self.handle.lock().is_unnamed = false;
+        self.descriptor.named();
         self.change(|state| {
             state.index.forget_memory();
             state.time_index.forget_memory();
@@ -223,10 +204,7 @@ impl Segment {
     /// The segment leaves the log and its names go to others, or to nobody: it opens nothing any more. Returns the
     /// descriptor that readers may still hold. Whoever meets a retired segment finds a newer list of segments.
     pub fn retire(&self) -> Option<Weak<dyn DiskFile>> {
-        let mut handle = self.handle.lock();
-        handle.is_retired = true;
-        handle.lent.take_if(|lent| lent.strong_count() == 0);
-        handle.lent.clone()
+        self.descriptor.retire()
     }
 
     /// The `.log` file for whoever reads it other than by slices.
@@ -236,17 +214,19 @@ impl Segment {
 
     /// Whether the `.log` file is open.
     pub fn is_open(&self) -> bool {
-        self.handle.lock().file.is_some()
+        self.descriptor.is_open()
     }
 
     /// Gives the descriptor back, unless the segment is being appended to. Slices keep theirs.
     pub fn close_if_sealed(&self) {
         if !self.active.load(Ordering::Relaxed) {
-            let mut handle = self.handle.lock();
-            if !handle.is_unnamed {
-                handle.file = None;
-            }
+            self.descriptor.close();
         }
+    }
+
+    /// Gives the descriptor back. Whoever wrote holds it until it is synced.
+    pub fn close(&self) {
+        self.descriptor.close();
     }
 
     /// Marks the segment as the one that is appended to, or not.
@@ -311,12 +291,7 @@ impl Segment {
     }
 
     pub(super) fn open_index(&self, suffix: &str) -> io::Result<Arc<dyn DiskFile>> {
-        // Under the lock: from `retire` on the name may be that of another segment's index.
-        let handle = self.handle.lock();
-        if handle.is_retired {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        self.disk.open(&self.path(suffix), Access::Read)
+        self.descriptor.open_beside(|| self.disk.open(&self.path(suffix), Access::Read))
     }
 
     /// Learns size, indexes and timestamps of a segment that was closed cleanly, reading as little as possible:

@@ -194,14 +194,18 @@ impl Log {
     /// in the file is unknown and the log refuses from then on.
     fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<(), AppendError> {
         let position = self.active.size_bytes();
-        self.dirty.active = true;
+        let file = self.active.file().map_err(AppendError::from)?;
+        let len_bytes = slices.iter().map(|slice| slice.len() as u64).sum();
+        self.allocate(&*file, position, len_bytes);
         self.unclosed = true;
-        self.active_file.write_at(slices, position).map_err(|error| {
-            if let Err(second) = self.active_file.truncate(position) {
+        let written = file.write_at(slices, position).map_err(|error| {
+            if let Err(second) = file.truncate(position) {
                 self.poison.set(&self.dir, format!("{error}; and cutting the failed write off: {second}"));
             }
             AppendError::from(io_at("append to", &self.active.path(names::LOG))(error))
-        })?;
+        });
+        self.dirty.active.get_or_insert(file);
+        written?;
         self.active.trust.appended(position);
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::{Dirty, Log};
 use crate::disk::{self, Disk, DiskFile};
 use crate::error::{Poisoned, StorageError, io_at};
 use crate::planted::{Bug, Planted};
-use crate::{names, partition_metadata};
+use crate::{names, open_files, partition_metadata};
 
 /// What a finished flush made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,8 @@ impl Log {
     /// Step 1. `None`: nothing is dirty, or a flush is in flight (whose `end_flush` comes), or the log is poisoned.
     pub fn begin_flush(&mut self) -> Option<FlushJob> {
         let dirty = &self.dirty;
-        let clean = dirty.files.is_empty() && !dirty.active && !dirty.dir && !dirty.epochs && !dirty.created;
+        let clean =
+            dirty.files.is_empty() && dirty.active.is_none() && !dirty.dir && !dirty.epochs && !dirty.created;
         if clean || self.flush_cap.is_some() || self.poison.check().is_err() {
             return None;
         }
@@ -111,13 +112,19 @@ impl Log {
             disk: self.disk.clone(),
             dir: self.dir.clone(),
             files,
-            active_file: active.then(|| self.active_file.clone()),
+            active_file: active,
             epochs: epochs.then(|| self.reader.epochs.read().format()),
             sync_dir: dir || created,
             created: created.then_some(self.topic_id),
             mark,
             planted: self.config.planted,
         })
+    }
+
+    /// Whether a flush had better come though nobody waits for it: sealed files are held open by the dirty set, and
+    /// when too many files are open, dirty ones cannot be closed before they are synced.
+    pub fn had_better_flush(&self) -> bool {
+        !self.dirty.files.is_empty() || (self.dirty.active.is_some() && open_files::are_too_many())
     }
 
     /// Step 3. The mark returned is the durable end; below the one noted in step 1 if the log was truncated since.
@@ -131,6 +138,9 @@ impl Log {
             return Err(self.poison.set(&self.dir, reason));
         }
         self.poison.check()?;
+        // They may close now.
+        drop((done.files, done.active_file));
+        open_files::were_synced();
         let offset = self.durable_end().max(done.mark.offset.min(cap));
         self.reader.publish_durable_end(offset);
         Ok(FlushMark { offset })

@@ -71,18 +71,15 @@ impl Log {
             self.disk.sync_dir(&self.dir).map_err(io_at("sync", &self.dir))?;
         }
         let log_end = self.log_end();
+        self.trim_active()?;
         let indexes = self.active.write_indexes(true)?;
         self.write_snapshot()?;
         let next = Arc::new(Segment::create(&self.disk, &self.dir, log_end, now_ms)?);
-        let next_file = next.file()?;
-        let sealed_file = std::mem::replace(&mut self.active_file, next_file);
         let sealed = std::mem::replace(&mut self.active, next.clone());
         sealed.set_active(false);
-        if self.dirty.active && !self.config.planted.has(Bug::SyncForgottenAtRoll) {
-            self.dirty.files.push(sealed_file);
-        }
+        let sealed_file = self.dirty.active.take();
+        self.dirty.files.extend(sealed_file.filter(|_| !self.config.planted.has(Bug::SyncForgottenAtRoll)));
         self.dirty.files.extend(indexes);
-        self.dirty.active = false;
         self.dirty.dir = true;
         self.unclosed = true;
         let mut segments = self.reader.segments().as_ref().clone();

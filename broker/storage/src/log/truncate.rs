@@ -49,7 +49,7 @@ impl Log {
         last.clear_index_files()?;
         last.change(|current| *current = state);
         last.set_active(true);
-        (self.active, self.active_file) = (last, file);
+        (self.active, self.dirty.active) = (last, Some(file));
         self.reader.publish_segments(segments);
         self.after_truncation()?;
         Ok(true)
@@ -83,7 +83,7 @@ impl Log {
         active.clear_index_files()?;
         active.change(|state| *state = State::empty(offset));
         active.set_active(true);
-        (self.active, self.active_file) = (active.clone(), file);
+        (self.active, self.dirty.active) = (active.clone(), Some(file));
         self.reader.publish_segments(vec![active]);
         self.reader.publish_log_start(offset);
         self.reader.publish_log_end(offset);
@@ -116,9 +116,9 @@ impl Log {
     /// Epochs, producers and snapshots follow the new end.
     fn after_truncation(&mut self) -> Result<(), StorageError> {
         let log_end = self.log_end();
-        self.dirty.active = true;
         self.dirty.dir = true;
         self.unclosed = true;
+        self.allocated_bytes = 0;
         self.dirty.epochs |= self.reader.epochs.write().truncate_from_end(log_end);
         self.reader.forget_open();
         recovery::remove_snapshots_after(&*self.disk, &self.dir, log_end)?;
