@@ -39,7 +39,7 @@ pub(crate) fn were_synced() {
 }
 
 /// How long an open waits for others to close. The rest of the descriptors is a reserve, not a wall.
-const WAIT_MAX: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 struct Queue {
