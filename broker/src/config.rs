@@ -104,6 +104,8 @@ pub struct LogDirConfig {
     pub high_watermark_checkpoint_interval_ms: u64,
     pub num_recovery_threads: usize,
     pub producer_id_expiration_ms: i64,
+    /// Room that what clients produce never takes.
+    pub reserve_bytes: u64,
     pub cleaner: CleanerConfig,
 }
 
@@ -312,6 +314,7 @@ fn log_dir(properties: &Properties) -> Result<LogDirConfig, ConfigError> {
         )?,
         num_recovery_threads: number(properties, "num.recovery.threads.per.data.dir", 2, 1..=256)?,
         producer_id_expiration_ms: number(properties, "producer.id.expiration.ms", DAY_MS, 1..=i64::MAX)?,
+        reserve_bytes: number(properties, "log.disk.reserve.bytes", 16_777_216, 0..=1_u64 << 40)?,
         cleaner: cleaner(properties)?,
     })
 }

@@ -24,7 +24,7 @@ use crate::identity::{self, Identity, IdentityError};
 use crate::lifecycle::{Lifecycle, State};
 use crate::metrics::{Metrics, NetworkThreads};
 use crate::net::{BindError, Listeners, Workers};
-use crate::partition::{Checkpoints, Cleaner, Committer, CommitterThread, Housekeeping, Registry};
+use crate::partition::{Checkpoints, Cleaner, Committer, CommitterThread, DiskHealth, Housekeeping, Registry};
 use crate::shutdown;
 
 /// Why a broker does not start.
@@ -132,6 +132,8 @@ fn open(
 ) -> Result<Opened, StartError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let log_dir = Arc::new(LogDir::open(disk, &config.data_dir)?);
+    // First: a disk that is full gives its reserve back for what a start has to write.
+    let disk_health = Arc::new(DiskHealth::open(Arc::clone(&log_dir), config.log_dir.reserve_bytes));
     let identity = identity::establish(&log_dir, config)?;
     let checkpoints = Checkpoints {
         recovery_points: log_dir.recovery_points()?,
@@ -143,13 +145,14 @@ fn open(
         info!("the last stop was not clean; logs are recovered from their recovery points");
     }
     let committer = Committer::start(metrics).map_err(StartError::Thread)?;
-    let partitions = Arc::new(Registry::new(
+    let registry = Registry::new(
         Arc::clone(&log_dir),
         committer.committer(),
         checkpoints,
         BrokerId(identity.node_id),
         config.log_dir.producer_id_expiration_ms,
-    ));
+    );
+    let partitions = Arc::new(registry.with_disk(disk_health));
     let (metadata, controller) = controller::start(controller::Start {
         config: Arc::clone(config),
         identity: identity.clone(),

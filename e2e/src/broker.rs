@@ -115,9 +115,14 @@ impl Broker {
         Ok(())
     }
 
+    /// Everything that the broker logged.
+    pub fn log(&self) -> std::io::Result<String> {
+        std::fs::read_to_string(self.dir.join("broker.log"))
+    }
+
     /// The end of what the broker logged, for messages of failure.
     pub fn log_tail(&self) -> String {
-        let log = std::fs::read_to_string(self.dir.join("broker.log")).unwrap_or_default();
+        let log = self.log().unwrap_or_default();
         let lines: Vec<&str> = log.lines().rev().take(15).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }

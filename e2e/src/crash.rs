@@ -92,6 +92,24 @@ impl Story {
         Ok(())
     }
 
+    /// How many records are acknowledged so far.
+    pub fn acknowledged(&self) -> anyhow::Result<usize> {
+        self.load.acknowledged()
+    }
+
+    /// Waits until the broker has refused a record because the disk is full.
+    pub fn wait_refused(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let metrics = self.broker.admin_get("/metrics")?;
+            if metrics.contains("logspine_disk_state{state=\"full\"} 1") {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the broker did not notice a full disk in 20 s");
+            std::thread::sleep(Duration::from_millis(20)); // Polls the process outside.
+        }
+    }
+
     /// Ends the load; what was sent, acknowledged and read along. `read_back` adds what is in the log.
     pub fn stop_load(self) -> anyhow::Result<(Broker, History, Keeper)> {
         let mut history = self.load.stop()?;

@@ -33,7 +33,17 @@ impl Keeper {
 
     /// One command; see the program for what there is.
     pub fn ask(&mut self, question: &str) -> anyhow::Result<String> {
-        writeln!(self.questions, "{question}")?;
+        self.post(question)?;
+        self.answer()
+    }
+
+    /// Asks without waiting; `answer` comes later.
+    pub fn post(&mut self, question: &str) -> anyhow::Result<()> {
+        Ok(writeln!(self.questions, "{question}")?)
+    }
+
+    /// The answer to the oldest question that has none.
+    pub fn answer(&mut self) -> anyhow::Result<String> {
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
         let answer = answer.trim_end();
@@ -45,6 +55,16 @@ impl Keeper {
     pub fn expect(&mut self, question: &str, answer: &str) -> anyhow::Result<()> {
         let found = self.ask(question)?;
         ensure!(found == answer, "{question}: expected {answer}, the answer is: {found}");
+        Ok(())
+    }
+}
+
+impl Keeper {
+    /// A command that must be refused with this code of Kafka's.
+    pub fn refused(&mut self, question: &str, code: &str) -> anyhow::Result<()> {
+        let found = self.ask(question)?;
+        let words: Vec<&str> = found.split(' ').collect();
+        ensure!(words.starts_with(&["error", code]), "{question}: expected {code}, the answer is: {found}");
         Ok(())
     }
 }

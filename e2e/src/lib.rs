@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod checker;
 pub mod crash;
+pub mod disk_story;
 pub mod faultfs;
 pub mod foreign;
 pub mod kafka;

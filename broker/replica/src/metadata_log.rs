@@ -12,11 +12,12 @@ use logspine_cluster::quorum::Entry;
 use logspine_protocol::batch::{self, BatchBuilder, BatchError};
 use logspine_protocol::compression::Codec;
 use logspine_protocol::types::Offset;
+use logspine_storage::{AppendError, StorageError};
 
 use crate::raft_log::{OpenRaftLog, RaftLog, RaftLogError};
 use crate::state_log::{Refused, StateLog};
 
-/// Why metadata cannot be loaded or advanced. All of them stop the broker.
+/// Why metadata cannot be loaded or advanced. After any of them this log takes nothing more.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataLogError {
     #[error(transparent)]
@@ -27,6 +28,21 @@ pub enum MetadataLogError {
         "the metadata log's entry {index} holds a record that this version does not know: {reason}; start the version that wrote it"
     )]
     Record { index: u64, reason: RecordCodecError },
+}
+
+impl MetadataLogError {
+    /// True if the disk refused a write before anything was in doubt: once it takes writes, the log may be opened
+    /// again and goes on. After a failed sync, and with records that cannot be read, only a restart may try.
+    pub fn is_refused_write(&self) -> bool {
+        let MetadataLogError::Log(error) = self else { return false };
+        matches!(
+            error,
+            RaftLogError::Storage(StorageError::Io { .. })
+                | RaftLogError::Append(AppendError::Storage(_))
+                | RaftLogError::FlushRefused { .. }
+                | RaftLogError::VoteNotWritten { .. }
+        )
+    }
 }
 
 /// Metadata as this voter holds it.

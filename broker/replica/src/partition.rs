@@ -88,6 +88,13 @@ impl Flush {
 /// What a flush came to; only `Partition::end_flush` can read it.
 pub struct Flushed(FlushDone);
 
+impl Flushed {
+    /// Why nothing became durable although no sync failed; the log goes on.
+    pub fn refused(&self) -> Option<&StorageError> {
+        self.0.refused()
+    }
+}
+
 /// One replica on this broker.
 pub struct Partition {
     log: Log,

@@ -141,7 +141,9 @@ impl RaftLog {
     fn sync(&mut self) -> Result<(), RaftLogError> {
         if let Some(job) = self.log.begin_flush() {
             let done = job.run();
+            let refused = done.refused().map(RaftLogError::flush_refused);
             self.log.end_flush(done)?;
+            refused.map_or(Ok(()), Err)?;
         }
         Ok(())
     }

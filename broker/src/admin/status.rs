@@ -28,6 +28,10 @@ pub struct Status {
     under_min_isr: usize,
     disk_used_bytes: u64,
     disk_total_bytes: u64,
+    /// `writable`, `full` or `readOnly`; empty before the broker serves.
+    disk_state: &'static str,
+    /// Partitions that refuse writes, for a while or for good; reads go on.
+    refusing_writes: usize,
     started_ms: i64,
     recovery: Recovery,
 }
@@ -66,7 +70,9 @@ impl Status {
         self.offline = failed + broker.partitions.offline().len();
         self.replicas = partitions.len() + broker.partitions.offline().len();
         self.leaders = partitions.len() - failed;
-        if let Ok(space) = broker.partitions.log_dir().space() {
+        self.refusing_writes = partitions.iter().filter(|partition| !partition.takes_writes()).count();
+        self.disk_state = broker.partitions.disk().state().name();
+        if let Some(space) = broker.partitions.disk().space() {
             self.disk_total_bytes = space.total_bytes;
             self.disk_used_bytes = space.total_bytes.saturating_sub(space.available_bytes);
         }

@@ -34,6 +34,7 @@ pub fn of_propose(error: &ProposeError) -> (ErrorCode, String) {
     match error {
         ProposeError::Refused(refusal) => of_request(refusal),
         ProposeError::TimedOut => (ErrorCode::RequestTimedOut, error.to_string()),
+        ProposeError::NotWritable { .. } => (ErrorCode::KafkaStorageError, error.to_string()),
         ProposeError::Stopped => (ErrorCode::NotController, error.to_string()),
     }
 }

@@ -14,7 +14,8 @@ pub fn of_partition(error: &PartitionError) -> ErrorCode {
     match error {
         PartitionError::Closed => ErrorCode::NotLeaderOrFollower,
         PartitionError::Append(error) => of_append(error),
-        PartitionError::Storage(_) => ErrorCode::KafkaStorageError,
+        // Retriable: a producer goes on by itself when there is room.
+        PartitionError::DiskFull(_) | PartitionError::Storage(_) => ErrorCode::KafkaStorageError,
     }
 }
 
@@ -66,7 +67,7 @@ pub fn of_batch(error: &BatchError) -> ErrorCode {
 pub fn of_wait(error: WaitError) -> ErrorCode {
     match error {
         WaitError::TimedOut => ErrorCode::RequestTimedOut,
-        WaitError::Failed => ErrorCode::KafkaStorageError,
+        WaitError::Failed | WaitError::Refused => ErrorCode::KafkaStorageError,
         WaitError::Closed => ErrorCode::NotLeaderOrFollower,
     }
 }

@@ -131,7 +131,7 @@ fn append_one(
     let bytes = data.records.as_ref().and_then(|records| records.as_bytes()).unwrap_or_default();
     let batch = check(context, &partition, bytes)?;
     let append = LeaderAppend { require_min_isr: acks == -1, now_ms: context.received_ms };
-    let appended = partition.append(bytes, append)?;
+    let appended = partition.append_produced(bytes, append)?;
     partition.traffic.appended(bytes.len() as u64, batch.record_count().unsigned_abs().into());
     if acks == -1 {
         let (topic, index) = place;
@@ -228,6 +228,10 @@ fn failed(
     // What a client does wrong by being new or slow is no news; broken bytes are.
     match code {
         ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::NotLeaderOrFollower => {
+            debug!(topic = %name, partition = index, client = context.client(), "not produced: {message}");
+        }
+        // The disk's troubles are said once, where they are known; clients try again and again.
+        ErrorCode::KafkaStorageError => {
             debug!(topic = %name, partition = index, client = context.client(), "not produced: {message}");
         }
         _ => warn!(topic = %name, partition = index, client = context.client(), "not produced: {message}"),

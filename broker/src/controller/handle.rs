@@ -25,6 +25,9 @@ pub enum ProposeError {
     /// Too late: it was not begun, or it was and nobody waits for its end any more.
     #[error("the request timed out")]
     TimedOut,
+    /// The metadata log takes no writes; whether the change was made is not known.
+    #[error("no change of topics, configurations or brokers is possible: {reason}")]
+    NotWritable { reason: Arc<str> },
     /// The broker stops; whether the change was made is not known.
     #[error("the controller has stopped")]
     Stopped,

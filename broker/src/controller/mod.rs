@@ -78,15 +78,9 @@ pub fn start(start: Start) -> Result<(MetadataHandle, ControllerThread), StartEr
     let Start { config, identity, partitions, lifecycle } = start;
     check_file(&config)?;
     let broker = BrokerId(identity.node_id);
-    let open = OpenRaftLog {
-        disk: Arc::clone(partitions.log_dir().disk()),
-        data_dir: partitions.log_dir().path().to_path_buf(),
-        recovery_point: partitions.recovery_point_at_start(CLUSTER_METADATA_TOPIC_NAME, METADATA_PARTITION),
-        quorum: QuorumConfig::single(identity.node_id),
-        now_ms: driver::now_ms(),
-    };
-    let mut log = MetadataLog::open(open, Settings { file: config.properties.clone() })?;
-    log.advance()?;
+    let open_log = opener(&config, &identity, &partitions);
+    let durable_end = partitions.recovery_point_at_start(CLUSTER_METADATA_TOPIC_NAME, METADATA_PARTITION);
+    let mut log = open_log(durable_end)?;
     if !log.is_leader() {
         return Err(StartError::NotLeader);
     }
@@ -96,7 +90,26 @@ pub fn start(start: Start) -> Result<(MetadataHandle, ControllerThread), StartEr
     let publisher = publisher::Publisher::new(broker, &config, partitions);
     publisher.note_recovery_point(log.raft().recovery_point());
     publisher.publish_first(log.image(), &lifecycle);
-    driver::spawn(log, publisher, broker, broker_epoch).map_err(StartError::Thread)
+    driver::spawn(log, open_log, publisher, broker, broker_epoch).map_err(StartError::Thread)
+}
+
+/// How the metadata log is opened, at the start and whenever the disk had refused a write.
+fn opener(config: &BrokerConfig, identity: &Identity, partitions: &Registry) -> driver::OpenLog {
+    let disk = Arc::clone(partitions.log_dir().disk());
+    let data_dir = partitions.log_dir().path().to_path_buf();
+    let (node_id, file) = (identity.node_id, config.properties.clone());
+    Box::new(move |recovery_point| {
+        let open = OpenRaftLog {
+            disk: Arc::clone(&disk),
+            data_dir: data_dir.clone(),
+            recovery_point,
+            quorum: QuorumConfig::single(node_id),
+            now_ms: driver::now_ms(),
+        };
+        let mut log = MetadataLog::open(open, Settings { file: file.clone() })?;
+        log.advance()?;
+        Ok(log)
+    })
 }
 
 /// A default of topics that cannot be read stops the start; one that is not acted on is told. Values of keys that may

@@ -14,12 +14,13 @@ use logspine_cluster::metadata::{
 };
 use logspine_protocol::types::{BrokerId, Offset, PartitionIndex};
 use logspine_replica::LeaderWord;
+use logspine_replica::metadata_log::MetadataLogError;
 
 use super::METADATA_PARTITION;
 use super::driver::now_ms;
 use crate::config::BrokerConfig;
 use crate::lifecycle::Lifecycle;
-use crate::partition::{PartitionSpec, Registry};
+use crate::partition::{PartitionSpec, Registry, disk_error};
 
 const LAG_TIME_MAX_MS_DEFAULT: i64 = 30_000;
 
@@ -40,6 +41,13 @@ impl Publisher {
     /// The metadata log is durable up to here; the next checkpoint says so.
     pub fn note_recovery_point(&self, durable_end: Offset) {
         self.partitions.note_recovery_point(CLUSTER_METADATA_TOPIC_NAME, METADATA_PARTITION, durable_end);
+    }
+
+    /// The disk refused a write of the metadata log.
+    pub fn disk_failed(&self, error: &MetadataLogError) {
+        if let Some(error) = disk_error(error) {
+            self.partitions.disk().failed(error);
+        }
     }
 
     /// Opens everything that lives here, and counts it for `/status`.

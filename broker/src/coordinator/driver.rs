@@ -200,7 +200,7 @@ impl Shard {
                 }
             }
             let waited = self.partition.wait_committed(committed + 1, Instant::now() + FOLLOW_TIMEOUT).await;
-            if let Err(error @ (WaitError::Failed | WaitError::Closed)) = waited {
+            if let Err(error @ (WaitError::Failed | WaitError::Refused | WaitError::Closed)) = waited {
                 tracing::warn!(partition = self.index, "the group coordinator resigns: {error}");
                 let mut state = self.state.lock();
                 self.resign_locked(&mut state, Life::Resigned);
@@ -262,9 +262,14 @@ impl From<&PartitionError> for AppendRefused {
             PartitionError::Append(AppendError::Log(LogAppendError::RecordTooLarge { .. })) => {
                 (Refused::ThisAppend, ErrorCode::UnknownServerError)
             }
-            PartitionError::Append(_) | PartitionError::Closed | PartitionError::Storage(_) => {
-                (Refused::Everything, ErrorCode::NotCoordinator)
+            // The log is as it was: what is known here stays true, and the client may come again.
+            PartitionError::Append(AppendError::Log(LogAppendError::Storage(_))) => {
+                (Refused::ThisAppend, ErrorCode::CoordinatorNotAvailable)
             }
+            PartitionError::DiskFull(_)
+            | PartitionError::Append(_)
+            | PartitionError::Closed
+            | PartitionError::Storage(_) => (Refused::Everything, ErrorCode::NotCoordinator),
         };
         AppendRefused { refused, error }
     }

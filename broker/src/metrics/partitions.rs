@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Exposition;
 use crate::broker::Broker;
-use crate::partition::PartitionHandle;
+use crate::partition::{DiskState, PartitionHandle};
 
 pub fn write(page: &mut Exposition, broker: &Broker) {
     let mut partitions = broker.partitions.all();
@@ -18,6 +18,25 @@ pub fn write(page: &mut Exposition, broker: &Broker) {
     leadership(page, broker, &partitions);
     traffic(page, &partitions);
     cluster(page, broker, &partitions);
+    disk(page, broker, &partitions);
+}
+
+fn disk(page: &mut Exposition, broker: &Broker, partitions: &Partitions) {
+    let disk = broker.partitions.disk();
+    if let Some(space) = disk.space() {
+        page.family("logspine_disk_size_bytes");
+        page.sample(&[], space.total_bytes);
+        page.family("logspine_disk_available_bytes");
+        page.sample(&[], space.available_bytes);
+    }
+    page.family("logspine_disk_state");
+    for state in [DiskState::Writable, DiskState::Full, DiskState::ReadOnly] {
+        page.sample(&[("state", &state.name())], i32::from(disk.state() == state));
+    }
+    page.family("logspine_disk_refused_appends_total");
+    page.sample(&[], disk.refused_appends());
+    page.family("logspine_partitions_refusing_writes");
+    page.sample(&[], partitions.iter().filter(|partition| !partition.takes_writes()).count());
 }
 
 type Partitions = [Arc<PartitionHandle>];

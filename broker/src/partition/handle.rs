@@ -6,7 +6,7 @@
 //! failed sync or a closed partition lets nobody wait: all are woken and told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::committer::Committer;
+use super::disk_health::{DiskFull, DiskHealth, DiskState, disk_error};
 use super::moved::Moved;
 use super::waiters::{FetchWaiter, Waiters};
 
@@ -27,6 +28,9 @@ pub enum PartitionError {
     /// Deleted, or the broker stops.
     #[error("the partition is closed")]
     Closed,
+    /// Nothing was tried.
+    #[error(transparent)]
+    DiskFull(#[from] DiskFull),
     #[error(transparent)]
     Append(#[from] AppendError),
     #[error(transparent)]
@@ -40,6 +44,8 @@ pub enum WaitError {
     TimedOut,
     #[error("a sync failed; the log takes no writes any more")]
     Failed,
+    #[error("the disk refused to make it durable; it may be tried again")]
+    Refused,
     #[error("the partition was closed")]
     Closed,
 }
@@ -76,6 +82,7 @@ impl Traffic {
 pub(super) struct Rounds {
     pub committer: Committer,
     pub moved: Arc<Moved>,
+    pub disk: Arc<DiskHealth>,
 }
 
 pub struct PartitionHandle {
@@ -92,6 +99,10 @@ pub struct PartitionHandle {
     /// True while the partition stands in the committer's queue.
     is_queued: AtomicBool,
     health: AtomicU8,
+    /// The last append was refused by the disk.
+    is_refused: AtomicBool,
+    /// Up to here a flush was refused since the last append: whoever waits for it is told.
+    refused_below: AtomicI64,
 }
 
 impl PartitionHandle {
@@ -113,6 +124,8 @@ impl PartitionHandle {
             rounds,
             is_queued: AtomicBool::new(false),
             health: AtomicU8::new(HEALTHY),
+            is_refused: AtomicBool::new(false),
+            refused_below: AtomicI64::new(0),
         }
     }
 
@@ -131,6 +144,21 @@ impl PartitionHandle {
         self.health.load(Ordering::Acquire) == HEALTHY
     }
 
+    /// False while the disk refuses writes, or for good after a failed sync.
+    pub fn takes_writes(&self) -> bool {
+        self.is_healthy() && !self.is_refused.load(Ordering::Relaxed)
+    }
+
+    /// Appends what a client produced, unless the disk is full.
+    pub fn append_produced(
+        self: &Arc<Self>,
+        batches: &[u8],
+        append: LeaderAppend,
+    ) -> Result<Appended, PartitionError> {
+        self.rounds.disk.admit()?;
+        self.append(batches, append)
+    }
+
     /// Appends what `protocol::batch` has checked. Returns before anything is on disk: acks=all goes on to
     /// `wait_committed` with the end offset that is returned.
     pub fn append(
@@ -141,13 +169,24 @@ impl PartitionHandle {
         let mut guard = self.partition.lock();
         let partition = guard.as_mut().ok_or(PartitionError::Closed)?;
         let end_before = self.view.log_end_offset();
-        let appended = partition.append(batches, append)?;
+        self.refused_below.store(0, Ordering::Release);
+        let appended = match partition.append(batches, append) {
+            Ok(appended) => appended,
+            Err(error) => {
+                drop(guard);
+                self.note_refusal(&error);
+                return Err(error.into());
+            }
+        };
         // A duplicate appends nothing: its bytes must not count twice.
         if self.view.log_end_offset() > end_before {
             self.waiters.appended(appended.end_offset, batches.len() as u64);
             self.rounds.moved.note(batches.len() as u64);
         }
         drop(guard);
+        if self.is_refused.load(Ordering::Relaxed) {
+            self.note_success();
+        }
         self.carry_out(&appended.effects);
         Ok(appended)
     }
@@ -226,6 +265,9 @@ impl PartitionHandle {
                 return Some(Ok(()));
             }
             match self.health.load(Ordering::Acquire) {
+                HEALTHY if end_offset.0 <= self.refused_below.load(Ordering::Acquire) => {
+                    Some(Err(WaitError::Refused))
+                }
                 HEALTHY => None,
                 FAILED => Some(Err(WaitError::Failed)),
                 _ => Some(Err(WaitError::Closed)),
@@ -259,17 +301,49 @@ impl PartitionHandle {
         let begun = self.partition.lock().as_mut().and_then(Partition::begin_flush);
         let Some(flush) = begun else { return };
         let flushed = flush.run();
+        let refused = flushed.refused().map(|error| {
+            self.note_refusal(error);
+            self.view.log_end_offset()
+        });
         let ended = self.partition.lock().as_mut().map(|partition| partition.end_flush(flushed));
-        match ended {
-            Some(Ok(effects)) => {
+        match (ended, refused) {
+            (Some(Ok(_)), Some(log_end)) => {
+                self.refused_below.store(log_end.0, Ordering::Release);
+                self.waiters.wake_all();
+            }
+            (Some(Ok(effects)), None) => {
                 self.rounds.moved.note(0);
                 self.carry_out(&effects);
             }
-            Some(Err(poisoned)) => {
+            (Some(Err(poisoned)), _) => {
                 tracing::error!(topic = %self.topic, partition = self.index, "{poisoned}");
                 self.leave(FAILED);
             }
-            None => {}
+            (None, _) => {}
+        }
+    }
+
+    /// Says once that the disk refuses this partition's writes; of a full or read-only disk it is said elsewhere.
+    fn note_refusal(&self, error: &(dyn std::error::Error + 'static)) {
+        let Some(disk_error) = disk_error(error) else { return };
+        self.rounds.disk.failed(disk_error);
+        let is_news = !self.is_refused.swap(true, Ordering::AcqRel);
+        if is_news && self.rounds.disk.state() == DiskState::Writable {
+            tracing::error!(
+                topic = %self.topic,
+                partition = self.index,
+                "the disk refuses this partition's writes, reads go on: {error}"
+            );
+        }
+    }
+
+    /// Rare: the first append after one that was refused.
+    fn note_success(&self) {
+        let was_known = self.rounds.disk.state() != DiskState::Writable;
+        self.rounds.disk.succeeded();
+        self.is_refused.store(false, Ordering::Release);
+        if !was_known {
+            tracing::info!(topic = %self.topic, partition = self.index, "the disk takes writes again");
         }
     }
 

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use logspine_storage::StorageError;
 use parking_lot::{Condvar, Mutex};
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
+use super::disk_health::{DiskState, disk_error};
 use super::handle::PartitionHandle;
 use super::reclaim::Reclaim;
 use super::registry::Registry;
@@ -124,9 +126,17 @@ impl Worker {
         }
         if self.high_watermarks.take(now) {
             self.checkpoint_high_watermarks();
+            self.look_for_room();
             self.reclaim.collect(self.registry.take_unlinks(now_ms()), now);
         }
         self.reclaim.work(now);
+    }
+
+    /// On a full disk that nobody writes to.
+    fn look_for_room(&self) {
+        if self.registry.disk().state() == DiskState::Full {
+            self.registry.disk().look();
+        }
     }
 
     fn enforce_retention(&self) {
@@ -152,10 +162,21 @@ impl Worker {
             return;
         }
         if let Err(error) = self.registry.write_positions() {
-            error!("cannot write the checkpoints: {error}");
+            self.not_written("checkpoints", &error);
             self.registry.moved().note(0);
         }
         self.registry.all().iter().for_each(PartitionHandle::flush_behind);
+    }
+
+    /// A full or read-only disk has been told of, and is told again by nobody.
+    fn not_written(&self, what: &str, error: &StorageError) {
+        if let Some(error) = disk_error(error) {
+            self.registry.disk().failed(error);
+        }
+        match self.registry.disk().state() {
+            DiskState::Writable => error!("cannot write the {what}: {error}"),
+            DiskState::Full | DiskState::ReadOnly => debug!("cannot write the {what}: {error}"),
+        }
     }
 
     fn checkpoint_high_watermarks(&self) {
@@ -163,7 +184,7 @@ impl Worker {
             return;
         }
         if let Err(error) = self.registry.write_high_watermarks() {
-            error!("cannot write the high watermarks: {error}");
+            self.not_written("high watermarks", &error);
             self.registry.moved().note(0);
         }
     }

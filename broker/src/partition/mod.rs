@@ -3,11 +3,12 @@
 //! `registry` finds a replica by topic id or name, `handle` is the shell around one `replica::Partition`,
 //! `waiters` are the requests that wait for an append, a flush or the watermark, `committer` is the one
 //! thread per data directory that runs flush rounds, `housekeeping` does retention, and checkpoints of what `moved`.
-//! `cleaner` compacts, `reclaim` frees what is deleted.
+//! `cleaner` compacts, `reclaim` frees what is deleted, `disk_health` says whether writes are possible.
 //! The controller's publisher opens, configures and deletes; `api/` and the coordinator append and read.
 
 mod cleaner;
 mod committer;
+mod disk_health;
 mod handle;
 mod housekeeping;
 mod log_config;
@@ -18,6 +19,7 @@ mod waiters;
 
 pub use cleaner::Cleaner;
 pub use committer::{Committer, CommitterThread};
+pub use disk_health::{DiskHealth, DiskState, disk_error};
 pub use handle::{PartitionError, PartitionHandle, WaitError};
 pub use housekeeping::Housekeeping;
 pub use registry::{Checkpoints, Lookup, PartitionSpec, Registry};

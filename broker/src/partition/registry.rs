@@ -17,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
 
 use super::committer::Committer;
+use super::disk_health::DiskHealth;
 use super::handle::{PartitionError, PartitionHandle, Rounds};
 use super::log_config::log_config;
 use super::moved::Moved;
@@ -79,6 +80,7 @@ pub struct Registry {
     committer: Committer,
     checkpoints: Mutex<Checkpoints>,
     moved: Arc<Moved>,
+    disk: Arc<DiskHealth>,
     broker: BrokerId,
     producer_id_expiration_ms: i64,
     /// Directories of deleted partitions whose bytes are still there.
@@ -97,6 +99,7 @@ impl Registry {
     ) -> Registry {
         Registry {
             maps: RwLock::default(),
+            disk: Arc::new(DiskHealth::open(Arc::clone(&log_dir), 0)),
             log_dir,
             committer,
             checkpoints: Mutex::new(checkpoints),
@@ -106,6 +109,15 @@ impl Registry {
             doomed: Mutex::default(),
             other_recovery_points: Mutex::default(),
         }
+    }
+
+    /// Takes what is known about the disk, its reserve included.
+    pub fn with_disk(self, disk: Arc<DiskHealth>) -> Registry {
+        Registry { disk, ..self }
+    }
+
+    pub fn disk(&self) -> &Arc<DiskHealth> {
+        &self.disk
     }
 
     pub fn log_dir(&self) -> &Arc<LogDir> {
@@ -214,7 +226,11 @@ impl Registry {
                 recovered.truncated_bytes
             );
         }
-        let rounds = Rounds { committer: self.committer.clone(), moved: Arc::clone(&self.moved) };
+        let rounds = Rounds {
+            committer: self.committer.clone(),
+            moved: Arc::clone(&self.moved),
+            disk: Arc::clone(&self.disk),
+        };
         let handle = Arc::new(PartitionHandle::new((topic, topic_id, index), partition, config, rounds));
         handle.become_leader(now_ms, leader)?;
         Ok(handle)

@@ -102,6 +102,17 @@ struct Dirty {
     epochs: bool,
 }
 
+impl Dirty {
+    /// What a flush could not do is to be done by the next.
+    fn add(&mut self, again: Dirty) {
+        self.files.extend(again.files);
+        self.active = self.active.take().or(again.active);
+        self.dir |= again.dir;
+        self.epochs |= again.epochs;
+        self.created |= again.created;
+    }
+}
+
 /// One partition's log.
 #[derive(Debug)]
 pub struct Log {
@@ -118,6 +129,8 @@ pub struct Log {
     undecided: BTreeMap<Offset, Offset>,
     dirty: Dirty,
     poison: Poison,
+    /// A failed write may have left bytes behind the last whole batch, and cutting them off failed, too.
+    uncut: bool,
     /// Set while a flush runs: the end it may make durable at most, lowered by truncations meanwhile.
     flush_cap: Option<Offset>,
     unlinks: Vec<Unlink>,
@@ -163,6 +176,7 @@ impl Log {
             undecided: BTreeMap::new(),
             dirty: Dirty { dir: opened.dir_dirty, created: opened.is_new, ..Dirty::default() },
             poison: Poison::default(),
+            uncut: false,
             flush_cap: None,
             unlinks: opened.unlinks,
             unclosed: !opened.is_closed,

@@ -1,5 +1,5 @@
-//! Why the metadata log cannot be opened or written. Each of them stops the broker: with metadata in doubt there
-//! is nothing safe to serve.
+//! Why the metadata log cannot be opened or written. At a start each of them stops the broker; later the last image
+//! is served and no change is made.
 
 use std::path::PathBuf;
 
@@ -20,6 +20,9 @@ pub enum RaftLogError {
     ReadBytes { offset: Offset, source: std::io::Error },
     #[error(transparent)]
     Poisoned(#[from] Poisoned),
+    /// The disk refused a small file that belongs to the flush; nothing is in doubt.
+    #[error("the metadata log is not flushed: {reason}")]
+    FlushRefused { reason: String, source: std::io::Error },
     /// Committed metadata does not read back. Nothing is cut: only a person may decide to lose it.
     #[error(
         "the metadata log cannot be read to its end: {0}; restore the data directory from a copy, or move it aside to start an empty cluster"
@@ -29,8 +32,22 @@ pub enum RaftLogError {
     Batch { offset: Offset, reason: BatchError },
     #[error("{} does not say whom this node voted for: {reason}; restore it from a copy of the data directory", path.display())]
     Vote { path: PathBuf, reason: String },
+    /// Whom this node voted for cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    VoteNotWritten { path: PathBuf, source: std::io::Error },
     #[error("the metadata quorum cannot start: {0}")]
     Start(#[from] StartError),
     #[error(transparent)]
     Propose(#[from] ProposeError),
+}
+
+impl RaftLogError {
+    /// The flush keeps the error itself, for it is still to be ended.
+    pub(super) fn flush_refused(error: &StorageError) -> RaftLogError {
+        let kind = match error {
+            StorageError::Io { source, .. } => source.kind(),
+            _ => std::io::ErrorKind::Other,
+        };
+        RaftLogError::FlushRefused { reason: error.to_string(), source: kind.into() }
+    }
 }

@@ -64,7 +64,7 @@ impl VoteFile {
         };
         let content = serde_json::to_vec(&state).expect("plain numbers serialize");
         disk::replace_file(&*self.disk, &self.path, &content)
-            .map_err(|source| RaftLogError::Vote { path: self.path.clone(), reason: source.to_string() })?;
+            .map_err(|source| RaftLogError::VoteNotWritten { path: self.path.clone(), source })?;
         self.written = Some((hard_state.term, hard_state.vote));
         Ok(())
     }

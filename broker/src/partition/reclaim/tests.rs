@@ -178,6 +178,7 @@ fn segments_are_freed_by_housekeeping_alone_and_never_under_a_partitions_lock() 
     let deadline = std::time::Instant::now() + DEADLINE;
     runtime.block_on(handle.wait_committed(end, deadline)).unwrap();
     let config = LogDirConfig {
+        reserve_bytes: 0,
         retention_check_interval_ms: 5,
         flush_offset_checkpoint_interval_ms: 60_000,
         high_watermark_checkpoint_interval_ms: 5,

@@ -12,7 +12,7 @@ use logspine_protocol::batch::{
 use logspine_protocol::types::{LeaderEpoch, Offset};
 
 use super::Log;
-use crate::error::{AppendError, io_at};
+use crate::error::{AppendError, StorageError, io_at};
 use crate::names;
 
 /// Where an append landed.
@@ -55,7 +55,7 @@ impl Log {
         epoch: LeaderEpoch,
         now_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
-        self.check_writable()?;
+        self.check_appendable()?;
         let mut info: Option<AppendInfo> = None;
         for batch in iter_batches(batches) {
             let next = self.append_one(&batch?, epoch, now_ms)?;
@@ -108,7 +108,7 @@ impl Log {
     /// Appends what a leader sent, offsets and epochs as they are. Checks every CRC and that the batches continue
     /// the log (gaps are legal: the leader's log may be compacted). All or nothing, in one write.
     pub fn append_as_follower(&mut self, batches: &[u8]) -> Result<AppendInfo, AppendError> {
-        self.check_writable()?;
+        self.check_appendable()?;
         let first_offset = self.log_end();
         let (mut expected, mut max_timestamp, mut first) = (first_offset, NO_TIMESTAMP, None);
         for batch in iter_batches(batches) {
@@ -190,8 +190,7 @@ impl Log {
         Ok(())
     }
 
-    /// Writes behind the last whole batch. After a failure the file is cut back to it; if even that fails, what is
-    /// in the file is unknown and the log refuses from then on.
+    /// Writes behind the last whole batch. After a failure the file is cut back to it, now or before the next append.
     fn write(&mut self, slices: &[IoSlice<'_>]) -> Result<(), AppendError> {
         let position = self.active.size_bytes();
         let file = self.active.file().map_err(AppendError::from)?;
@@ -199,14 +198,24 @@ impl Log {
         self.allocate(&*file, position, len_bytes);
         self.unclosed = true;
         let written = file.write_at(slices, position).map_err(|error| {
-            if let Err(second) = file.truncate(position) {
-                self.poison.set(&self.dir, format!("{error}; and cutting the failed write off: {second}"));
-            }
+            self.uncut = file.truncate(position).is_err();
             AppendError::from(io_at("append to", &self.active.path(names::LOG))(error))
         });
         self.dirty.active.get_or_insert(file);
         written?;
         self.active.trust.appended(position);
+        Ok(())
+    }
+
+    /// Whether the log takes an append now. What a failed write left behind goes first: a shorter batch over it would
+    /// leave the rest as garbage, or as a batch that nobody acknowledged.
+    pub(super) fn check_appendable(&mut self) -> Result<(), StorageError> {
+        self.check_writable()?;
+        if self.uncut {
+            let cut = self.active.file()?.truncate(self.active.size_bytes());
+            cut.map_err(io_at("cut a failed write off", &self.active.path(names::LOG)))?;
+            self.uncut = false;
+        }
         Ok(())
     }
 

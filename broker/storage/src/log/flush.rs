@@ -1,8 +1,9 @@
 //! A flush in three steps, so that a crash can fall between them and no lock is held while the disk works.
 //!
 //! `begin_flush` (owner): notes the log end and takes what is dirty. `FlushJob::run` (any thread, no lock): syncs
-//! files, then the epoch checkpoint, then the directory. `end_flush` (owner): success moves the durable end;
-//! failure poisons the log for good. One flush of a log is in flight at a time.
+//! files, then the epoch checkpoint, then the directory. `end_flush` (owner): success moves the durable end; a sync
+//! that failed poisons the log for good; a small file that the disk did not take (it is full) leaves everything as it
+//! was, for the next flush. One flush of a log is in flight at a time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,49 +45,81 @@ pub struct FlushJob {
 #[must_use = "the log takes no other flush until end_flush has this"]
 pub struct FlushDone {
     mark: FlushMark,
-    result: Result<(), String>,
+    result: Result<(), Failure>,
+    /// What the next flush has to do again if the disk refused a small file.
+    again: Dirty,
     files: Vec<Arc<dyn DiskFile>>,
     active_file: Option<Arc<dyn DiskFile>>,
+}
+
+/// Why a flush did not make anything durable.
+#[derive(Debug)]
+enum Failure {
+    /// A sync failed: the kernel may have dropped what it could not write.
+    Sync(String),
+    /// A small file could not be written; it is written whole the next time, so nothing is in doubt.
+    Refused(StorageError),
 }
 
 impl FlushJob {
     /// Syncs. Blocks; belongs on a thread that may.
     pub fn run(self) -> FlushDone {
-        let result = self.sync_files().and_then(|()| self.sync_names()).map_err(|error| error.to_string());
-        FlushDone { mark: self.mark, result, files: self.files, active_file: self.active_file }
+        let result = self.sync_files().and_then(|()| self.sync_names());
+        let again = Dirty {
+            dir: self.sync_dir,
+            epochs: self.epochs.is_some(),
+            created: self.created.is_some(),
+            ..Dirty::default()
+        };
+        FlushDone { mark: self.mark, result, again, files: self.files, active_file: self.active_file }
     }
 
-    fn sync_files(&self) -> Result<(), StorageError> {
+    fn sync_files(&self) -> Result<(), Failure> {
         let mut files = self.files.iter().chain(&self.active_file);
-        files.try_for_each(|file| file.sync_data()).map_err(io_at("sync the files in", &self.dir))
+        let synced = files.try_for_each(|file| file.sync_data());
+        synced.map_err(io_at("sync the files in", &self.dir)).map_err(sync_failed)
     }
 
     /// Small files take their new content, then one sync of the directory has all names. A new directory's own name
     /// and topic id come with its first flush (`creation.rs`).
-    fn sync_names(&self) -> Result<(), StorageError> {
+    fn sync_names(&self) -> Result<(), Failure> {
         if self.planted.has(Bug::DirectoryNotSynced) {
             return Ok(());
         }
         let (disk, dir) = (&*self.disk, &*self.dir);
         if let Some(topic_id) = self.created {
-            partition_metadata::replace(disk, dir, topic_id)?;
+            partition_metadata::replace(disk, dir, topic_id).map_err(Failure::Refused)?;
         }
         if let Some(text) = &self.epochs {
             let path = dir.join(names::LEADER_EPOCH_CHECKPOINT);
-            disk::rename_new_content(disk, &path, text.as_bytes()).map_err(io_at("write", &path))?;
+            disk::rename_new_content(disk, &path, text.as_bytes())
+                .map_err(io_at("write", &path))
+                .map_err(Failure::Refused)?;
         }
         if self.sync_dir || self.epochs.is_some() {
-            disk.sync_dir(dir).map_err(io_at("sync", dir))?;
+            disk.sync_dir(dir).map_err(io_at("sync", dir)).map_err(sync_failed)?;
         }
         if self.created.is_some() {
             let data_dir = dir.parent().unwrap_or(Path::new("."));
-            disk.sync_dir(data_dir).map_err(io_at("sync", data_dir))?;
+            disk.sync_dir(data_dir).map_err(io_at("sync", data_dir)).map_err(sync_failed)?;
         }
         Ok(())
     }
 }
 
+fn sync_failed(error: StorageError) -> Failure {
+    Failure::Sync(error.to_string())
+}
+
 impl FlushDone {
+    /// Why nothing became durable although no sync failed: the disk did not take a small file. The log goes on.
+    pub fn refused(&self) -> Option<&StorageError> {
+        match &self.result {
+            Err(Failure::Refused(error)) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether every sync succeeded.
     pub fn is_ok(&self) -> bool {
         self.result.is_ok()
@@ -127,10 +160,15 @@ impl Log {
         !self.dirty.files.is_empty() || (self.dirty.active.is_some() && open_files::are_too_many())
     }
 
-    /// Step 3. The mark returned is the durable end; below the one noted in step 1 if the log was truncated since.
+    /// Step 3. The mark returned is the durable end; below the one noted in step 1 if the log was truncated since, or
+    /// if the flush was `refused`.
     pub fn end_flush(&mut self, done: FlushDone) -> Result<FlushMark, Poisoned> {
         let cap = self.flush_cap.take().unwrap_or(done.mark.offset);
-        if let Err(reason) = done.result {
+        if let Err(Failure::Refused(_)) = &done.result {
+            self.dirty.add(done.again);
+            return Ok(FlushMark { offset: self.durable_end() });
+        }
+        if let Err(Failure::Sync(reason)) = done.result {
             if self.config.planted.has(Bug::FailedSyncRetried) {
                 self.dirty.files.extend(done.files.into_iter().chain(done.active_file));
                 return Ok(FlushMark { offset: self.durable_end() });

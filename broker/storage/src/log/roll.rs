@@ -53,7 +53,7 @@ impl Log {
 
     /// Rolls a segment that grew old while nothing was appended, so that retention can have it.
     pub fn roll_if_due(&mut self, now_ms: i64) -> Result<bool, StorageError> {
-        self.check_writable()?;
+        self.check_appendable()?;
         let due = self.active.look(|state| {
             let born_ms = state.first_timestamp.filter(|first| *first >= 0).unwrap_or(self.active.created_ms);
             state.size_bytes > 0 && now_ms.saturating_sub(born_ms) > self.config.segment_ms - self.jitter_ms()

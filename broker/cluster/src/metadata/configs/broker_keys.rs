@@ -95,6 +95,7 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("log.dirs", List, Some("./data"), Any, Honoured, "Data directory; this version keeps its data in one.").differs(None, "a temporary folder would lose records at the next boot"),
     ConfigKey::new("log.flush.interval.messages", Long, Some("1"), AtLeast(1), Honoured, "Default of the topic key flush.messages.").dynamic().differs(Some(LONG_MAX), "the broker-wide default of flush.messages"),
     ConfigKey::new("log.flush.interval.ms", Long, None, Any, Refused(NO_FLUSH_TIMER), "Default of the topic key flush.ms.").dynamic(),
+    ConfigKey::new("log.disk.reserve.bytes", Long, Some("16777216"), AtLeast(0), Honoured, "Room on the disk that produced records never take.").differs(None, "a full disk refuses what is produced and nothing else: topics can be deleted, offsets committed, the broker restarted"),
     ConfigKey::new("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0), Honoured, "How often the recovery points are written."),
     ConfigKey::new("log.flush.scheduler.interval.ms", Long, Some(LONG_MAX), Any, Refused(NO_FLUSH_TIMER), "How often the broker looks for logs to sync by time.").dynamic(),
     ConfigKey::new("log.index.interval.bytes", Int, Some("4096"), AtLeast(0), Honoured, "Default of the topic key index.interval.bytes.").dynamic(),
