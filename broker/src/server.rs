@@ -24,7 +24,9 @@ use crate::identity::{self, Identity, IdentityError};
 use crate::lifecycle::{Lifecycle, State};
 use crate::metrics::{Metrics, NetworkThreads};
 use crate::net::{BindError, Listeners, Workers};
-use crate::partition::{Checkpoints, Cleaner, Committer, CommitterThread, DiskHealth, Housekeeping, Registry};
+use crate::partition::{
+    Checkpoints, Cleaner, Committer, CommitterThread, DiskHealth, Housekeeping, Registry,
+};
 use crate::shutdown;
 
 /// Why a broker does not start.

@@ -15,7 +15,9 @@ pub fn of_partition(error: &PartitionError) -> ErrorCode {
         PartitionError::Closed => ErrorCode::NotLeaderOrFollower,
         PartitionError::Append(error) => of_append(error),
         // Retriable: a producer goes on by itself when there is room.
-        PartitionError::DiskFull(_) | PartitionError::Storage(_) => ErrorCode::KafkaStorageError,
+        PartitionError::DiskFull(_) | PartitionError::TooSlow { .. } | PartitionError::Storage(_) => {
+            ErrorCode::KafkaStorageError
+        }
     }
 }
 

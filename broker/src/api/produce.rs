@@ -18,11 +18,12 @@ use logspine_protocol::messages::produce::{
 };
 use logspine_protocol::types::Offset;
 use logspine_protocol::wire::{Message, Reader};
-use logspine_replica::{AppendError, LeaderAppend};
+use logspine_replica::{AppendError, Appended, LeaderAppend};
+use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use super::{Outcome, Refusal, RequestContext, duplicates, encode_answer, partition_errors};
-use crate::partition::{Lookup, PartitionError, PartitionHandle};
+use crate::partition::{Lookup, PartitionError, PartitionHandle, Produced};
 
 /// The client id under which Kafka's admin tools may write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -30,10 +31,23 @@ const ADMIN_CLIENT_ID: &str = "__admin_client";
 /// The first version whose clients can read zstd.
 const ZSTD_VERSION_MIN: i16 = 7;
 
-/// An append that waits for the watermark, and where its answer stands.
+/// What a partition's answer waits for.
+enum Awaited {
+    /// The watermark.
+    Commit(Offset),
+    /// A slow disk, and for acks=all the watermark after it.
+    Append {
+        appended: oneshot::Receiver<Result<Appended, PartitionError>>,
+        bytes: u64,
+        records: u64,
+        acks: i16,
+    },
+}
+
+/// A wait, and where its answer stands.
 struct Pending {
     partition: Arc<PartitionHandle>,
-    end_offset: Offset,
+    awaited: Awaited,
     topic: usize,
     index: usize,
 }
@@ -131,19 +145,27 @@ fn append_one(
     let bytes = data.records.as_ref().and_then(|records| records.as_bytes()).unwrap_or_default();
     let batch = check(context, &partition, bytes)?;
     let append = LeaderAppend { require_min_isr: acks == -1, now_ms: context.received_ms };
-    let appended = partition.append_produced(bytes, append)?;
-    partition.traffic.appended(bytes.len() as u64, batch.record_count().unsigned_abs().into());
-    if acks == -1 {
-        let (topic, index) = place;
-        waiting.push(Pending { partition, end_offset: appended.end_offset, topic, index });
+    let (bytes_len, records) = (bytes.len() as u64, batch.record_count().unsigned_abs().into());
+    let (topic, index) = place;
+    let mut response = PartitionProduceResponse { index: data.index, ..PartitionProduceResponse::default() };
+    let awaited = match partition.append_produced(bytes, append)? {
+        Produced::Now(appended) => {
+            partition.traffic.appended(bytes_len, records);
+            fill(&mut response, &appended);
+            (acks == -1).then_some(Awaited::Commit(appended.end_offset))
+        }
+        Produced::Later(appended) => Some(Awaited::Append { appended, bytes: bytes_len, records, acks }),
+    };
+    if let Some(awaited) = awaited {
+        waiting.push(Pending { partition, awaited, topic, index });
     }
-    Ok(PartitionProduceResponse {
-        index: data.index,
-        base_offset: appended.info.first_offset.0,
-        log_append_time_ms: appended.info.log_append_time_ms,
-        log_start_offset: appended.log_start_offset.0,
-        ..PartitionProduceResponse::default()
-    })
+    Ok(response)
+}
+
+fn fill(response: &mut PartitionProduceResponse<'_>, appended: &Appended) {
+    response.base_offset = appended.info.first_offset.0;
+    response.log_append_time_ms = appended.info.log_append_time_ms;
+    response.log_start_offset = appended.log_start_offset.0;
 }
 
 fn find(
@@ -259,14 +281,46 @@ async fn wait_all(
     waiting: Waiting,
     deadline: Instant,
 ) {
-    for Pending { partition, end_offset, topic, index } in waiting.first.into_iter().chain(waiting.more) {
-        let Err(error) = partition.wait_committed(end_offset, deadline).await else { continue };
-        let code = partition_errors::of_wait(error);
-        context.broker.metrics.failed_produce_requests.inc();
-        warn!(topic = %partition.topic, partition = partition.index, "appended but not committed: {error}");
+    for Pending { partition, awaited, topic, index } in waiting.first.into_iter().chain(waiting.more) {
         let response = &mut responses[topic].partition_responses[index];
-        response.error_code = code.code();
+        let end_offset = match awaited {
+            Awaited::Commit(end_offset) => Ok(Some(end_offset)),
+            Awaited::Append { appended, bytes, records, acks } => {
+                wait_appended(&partition, appended, deadline).await.map(|appended| {
+                    partition.traffic.appended(bytes, records);
+                    fill(response, &appended);
+                    (acks == -1).then_some(appended.end_offset)
+                })
+            }
+        };
+        let waited = match end_offset {
+            Ok(None) => continue,
+            Ok(Some(end_offset)) => partition.wait_committed(end_offset, deadline).await.map_err(|error| {
+                warn!(topic = %partition.topic, partition = partition.index, "appended but not committed: {error}");
+                Failure { code: partition_errors::of_wait(error), message: error.to_string(), record: None }
+            }),
+            Err(failure) => Err(failure),
+        };
+        let Err(failure) = waited else { continue };
+        context.broker.metrics.failed_produce_requests.inc();
+        response.error_code = failure.code.code();
         response.base_offset = -1;
-        response.error_message = Some(error.to_string().into());
+        response.error_message = Some(failure.message.into());
+    }
+}
+
+/// Waits for a slow disk. Whether it takes the batch after the deadline is not known.
+async fn wait_appended(
+    partition: &PartitionHandle,
+    appended: oneshot::Receiver<Result<Appended, PartitionError>>,
+    deadline: Instant,
+) -> Result<Appended, Failure> {
+    match tokio::time::timeout_at(deadline.into(), appended).await {
+        Ok(Ok(appended)) => Ok(appended?),
+        Ok(Err(_)) => Err(PartitionError::Closed.into()),
+        Err(_) => {
+            let message = format!("the disk of {}-{} is slow", partition.topic, partition.index);
+            Err(Failure { code: ErrorCode::RequestTimedOut, message, record: None })
+        }
     }
 }

@@ -267,6 +267,7 @@ impl From<&PartitionError> for AppendRefused {
                 (Refused::ThisAppend, ErrorCode::CoordinatorNotAvailable)
             }
             PartitionError::DiskFull(_)
+            | PartitionError::TooSlow { .. }
             | PartitionError::Append(_)
             | PartitionError::Closed
             | PartitionError::Storage(_) => (Refused::Everything, ErrorCode::NotCoordinator),

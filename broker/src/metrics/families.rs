@@ -98,6 +98,7 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "logspine_disk_state", kind: Gauge, labels: &["state"], help: "1 for the state that the disk is in: writable, full, readOnly." },
     Family { name: "logspine_disk_refused_appends_total", kind: Counter, labels: &[], help: "Produced batches refused because the disk was full." },
     Family { name: "logspine_partitions_refusing_writes", kind: Gauge, labels: &[], help: "Partitions whose last append was refused by the disk, or that had a failed sync." },
+    Family { name: "logspine_partitions_slow", kind: Gauge, labels: &[], help: "Partitions whose flush takes longer than 50 ms right now." },
     Family { name: "kafka_consumergroup_members", kind: Gauge, labels: &["consumergroup"], help: "Members of the group." },
     Family { name: "kafka_consumergroup_series_left_out", kind: Gauge, labels: &[], help: "Offsets beyond metrics.lag.series.max." },
     Family { name: "kafka_consumergroup_current_offset", kind: Gauge, labels: &["consumergroup", "topic", "partition"], help: "The committed offset." },

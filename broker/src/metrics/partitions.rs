@@ -35,6 +35,8 @@ fn disk(page: &mut Exposition, broker: &Broker, partitions: &Partitions) {
     }
     page.family("logspine_disk_refused_appends_total");
     page.sample(&[], disk.refused_appends());
+    page.family("logspine_partitions_slow");
+    page.sample(&[], partitions.iter().filter(|partition| partition.is_slow()).count());
     page.family("logspine_partitions_refusing_writes");
     page.sample(&[], partitions.iter().filter(|partition| !partition.takes_writes()).count());
 }

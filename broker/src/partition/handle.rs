@@ -2,7 +2,8 @@
 //! its waiters.
 //!
 //! Nothing is awaited, synced, decompressed or sent under the lock. Reads go through `view` and take no lock.
-//! An append queues the partition with the committer, which ends the flush here and wakes whoever waits. A
+//! An append queues the partition with the committer, which ends the flush here and wakes whoever waits; on a slow
+//! disk appends queue in `slow_lane`. A
 //! failed sync or a closed partition lets nobody wait: all are woken and told.
 
 use std::sync::Arc;
@@ -16,10 +17,13 @@ use logspine_replica::{AppendError, Appended, Effects, LeaderAppend, LeaderWord,
 use logspine_storage::{CompactionError, LogConfig, Replacement, Retained, StorageError, Unlink};
 use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::sync::oneshot;
 
 use super::committer::Committer;
 use super::disk_health::{DiskFull, DiskHealth, DiskState, disk_error};
+use super::flight::Flight;
 use super::moved::Moved;
+use super::slow_lane::SlowLane;
 use super::waiters::{FetchWaiter, Waiters};
 
 /// Why a partition cannot do what it is asked.
@@ -31,6 +35,8 @@ pub enum PartitionError {
     /// Nothing was tried.
     #[error(transparent)]
     DiskFull(#[from] DiskFull),
+    #[error("the disk is slow: {queued_bytes} bytes wait to be appended to this partition")]
+    TooSlow { queued_bytes: usize },
     #[error(transparent)]
     Append(#[from] AppendError),
     #[error(transparent)]
@@ -48,6 +54,13 @@ pub enum WaitError {
     Refused,
     #[error("the partition was closed")]
     Closed,
+}
+
+/// What became of a produced batch.
+pub enum Produced {
+    Now(Appended),
+    /// The disk is slow: the answer comes when it has taken the batch.
+    Later(oneshot::Receiver<Result<Appended, PartitionError>>),
 }
 
 const HEALTHY: u8 = 0;
@@ -103,6 +116,8 @@ pub struct PartitionHandle {
     is_refused: AtomicBool,
     /// Up to here a flush was refused since the last append: whoever waits for it is told.
     refused_below: AtomicI64,
+    flight: Flight,
+    lane: SlowLane,
 }
 
 impl PartitionHandle {
@@ -126,6 +141,8 @@ impl PartitionHandle {
             health: AtomicU8::new(HEALTHY),
             is_refused: AtomicBool::new(false),
             refused_below: AtomicI64::new(0),
+            flight: Flight::new(),
+            lane: SlowLane::default(),
         }
     }
 
@@ -149,14 +166,27 @@ impl PartitionHandle {
         self.is_healthy() && !self.is_refused.load(Ordering::Relaxed)
     }
 
-    /// Appends what a client produced, unless the disk is full.
+    /// Appends what a client produced, unless the disk is full. Does not block for long: on a slow disk the append is
+    /// queued, behind those that came before.
     pub fn append_produced(
         self: &Arc<Self>,
         batches: &[u8],
         append: LeaderAppend,
-    ) -> Result<Appended, PartitionError> {
+    ) -> Result<Produced, PartitionError> {
         self.rounds.disk.admit()?;
-        self.append(batches, append)
+        if self.lane.is_empty() && !self.flight.is_slow() {
+            return Ok(Produced::Now(self.append(batches, append)?));
+        }
+        Ok(Produced::Later(self.lane.enter(self, batches, append)?))
+    }
+
+    pub(super) fn serve_slow_lane(self: &Arc<Self>) {
+        self.lane.serve(|batches, append| self.append(batches, append));
+    }
+
+    /// Whether the disk takes long over a flush of this partition right now.
+    pub fn is_slow(&self) -> bool {
+        self.flight.is_slow()
     }
 
     /// Appends what `protocol::batch` has checked. Returns before anything is on disk: acks=all goes on to
@@ -293,11 +323,21 @@ impl PartitionHandle {
         self.waiters.unregister_fetch(waiter);
     }
 
-    /// The three steps of a flush; called by the committer. The durable end and perhaps the watermark move, and
-    /// whoever waits is woken.
+    /// A flush from begin to end, unless one is under way, which then queues the partition again. Called by the committer.
     pub(super) fn flush(self: &Arc<Self>) {
         // From here on an append queues the partition again: this flush may not carry it any more.
         self.is_queued.store(false, Ordering::Release);
+        if !self.flight.begin() {
+            return;
+        }
+        self.flush_now();
+        if self.flight.end() {
+            self.queue();
+        }
+    }
+
+    /// The three steps: the durable end and perhaps the watermark move, and whoever waits is woken.
+    fn flush_now(self: &Arc<Self>) {
         let begun = self.partition.lock().as_mut().and_then(Partition::begin_flush);
         let Some(flush) = begun else { return };
         let flushed = flush.run();

@@ -9,18 +9,20 @@
 mod cleaner;
 mod committer;
 mod disk_health;
+mod flight;
 mod handle;
 mod housekeeping;
 mod log_config;
 mod moved;
 mod reclaim;
 mod registry;
+mod slow_lane;
 mod waiters;
 
 pub use cleaner::Cleaner;
 pub use committer::{Committer, CommitterThread};
 pub use disk_health::{DiskHealth, DiskState, disk_error};
-pub use handle::{PartitionError, PartitionHandle, WaitError};
+pub use handle::{PartitionError, PartitionHandle, Produced, WaitError};
 pub use housekeeping::Housekeeping;
 pub use registry::{Checkpoints, Lookup, PartitionSpec, Registry};
 pub use waiters::FetchWaiter;
