@@ -80,6 +80,16 @@ impl DiskStory {
         Ok(sample.ok_or_else(|| anyhow::anyhow!("{series} is not exported"))?.trim().parse()?)
     }
 
+    /// Waits until a sample has this value.
+    pub fn wait_metric(&self, series: &str, value: f64) -> anyhow::Result<()> {
+        let started = Instant::now();
+        while self.metric(series)? != value {
+            ensure!(started.elapsed() < PATIENCE, "{series} is not {value} after {PATIENCE:?}");
+            std::thread::sleep(Duration::from_millis(10)); // Polls the process outside.
+        }
+        Ok(())
+    }
+
     /// How many lines of the broker's log contain this.
     pub fn logged(&self, words: &str) -> anyhow::Result<usize> {
         Ok(self.broker.log()?.lines().filter(|line| line.contains(words)).count())
