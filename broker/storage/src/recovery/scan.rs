@@ -12,7 +12,7 @@ use logspine_protocol::batch::BatchError;
 use logspine_protocol::types::Offset;
 
 use super::{Found, cut};
-use crate::disk::read_exact_at;
+use crate::disk::{DiskFile, read_exact_at};
 use crate::epochs::Epochs;
 use crate::error::{Damage, StorageError, io_at};
 use crate::log::{OpenLog, Recovered, walk_error};
@@ -127,7 +127,11 @@ pub(super) fn recover(
     }
     if recovered.damage.is_none() {
         missing_tail(args, &segments, recovered);
-        make_durable(args, dir, &segments[first.min(segments.len())..])?;
+        let scanned = &segments[first.min(segments.len())..];
+        match scanned {
+            [only] if was_durable(args, only, recovered) => drop(index_anew(only, false)?),
+            _ => make_durable(args, dir, scanned)?,
+        }
     }
     Ok(Scanned { segments, from })
 }
@@ -148,6 +152,15 @@ fn missing_tail(args: &OpenLog, segments: &[Arc<Segment>], recovered: &mut Recov
     }
 }
 
+/// Whether the log ends at its recovery point: then bytes and names are on stable storage, and of thousands of idle
+/// partitions none needs a sync. Index files of an active segment are believed by nobody before it is sealed or closed.
+fn was_durable(args: &OpenLog, active: &Segment, recovered: &Recovered) -> bool {
+    args.recovery_point > Offset(0)
+        && active.end_offset() == args.recovery_point
+        && recovered.truncated_bytes == 0
+        && recovered.damage.is_none()
+}
+
 /// Index files anew, everything synced: only then may the log end count as durable.
 ///
 /// What lies above the recovery point is written once more before: if a sync failed in an earlier process, the
@@ -155,12 +168,8 @@ fn missing_tail(args: &OpenLog, segments: &[Arc<Segment>], recovered: &mut Recov
 fn make_durable(args: &OpenLog, dir: &Arc<Path>, scanned: &[Arc<Segment>]) -> Result<(), StorageError> {
     for (number, segment) in scanned.iter().enumerate() {
         let sealed = number + 1 < scanned.len();
-        segment.clear_index_files()?;
-        let entries = segment.look(|state| state.index.entries() + state.time_index.entries());
-        if sealed || entries > 0 {
-            for file in segment.write_indexes(sealed)? {
-                file.sync_data().map_err(io_at("sync", &segment.path(names::INDEX)))?;
-            }
+        for file in index_anew(segment, sealed)?.into_iter().flatten() {
+            file.sync_data().map_err(io_at("sync", &segment.path(names::INDEX)))?;
         }
         rewrite(segment, args.recovery_point)?;
         segment.file()?.sync_data().map_err(io_at("sync", &segment.path(names::LOG)))?;
@@ -170,6 +179,13 @@ fn make_durable(args: &OpenLog, dir: &Arc<Path>, scanned: &[Arc<Segment>]) -> Re
     }
     args.disk.sync_dir(dir).map_err(io_at("sync", dir))?;
     super::sync_parent(&*args.disk, dir)
+}
+
+/// Writes a segment's index files from what the scan found; those of an active segment only if there is an entry.
+fn index_anew(segment: &Segment, sealed: bool) -> Result<Option<[Arc<dyn DiskFile>; 2]>, StorageError> {
+    segment.clear_index_files()?;
+    let entries = segment.look(|state| state.index.entries() + state.time_index.entries());
+    (sealed || entries > 0).then(|| segment.write_indexes(sealed)).transpose()
 }
 
 /// Writes the bytes of a segment from an offset on where they are already.
