@@ -21,7 +21,7 @@ pub use header::{
     Attributes, BatchHeader, HEADER_LEN, TimestampType, patch_offset_and_epoch, rewrite_for_log_append_time,
 };
 pub use record::{Header, Headers, RecordIter, RecordSet, RecordView};
-pub use rewrite::{BatchRewrite, without_records};
+pub use rewrite::{BatchRewrite, offsets_alone, without_records};
 pub use validate::validate_produced;
 
 use crate::compression;

@@ -90,7 +90,9 @@ impl State {
         let spot =
             Spot { base: header.base_offset(), last: header.last_offset(), position: self.size_bytes as u32 };
         let timestamp = TimeEntry { timestamp: header.max_timestamp(), offset: spot.last };
+        // A batch that compaction emptied has a timestamp and no record that it could lead to.
         if timestamp.timestamp >= 0
+            && header.record_count() > 0
             && self.max_timestamp.is_none_or(|max| timestamp.timestamp > max.timestamp)
         {
             self.max_timestamp = Some(timestamp);

@@ -9,8 +9,8 @@ use super::builder::put_bytes;
 use super::header::HeaderFields;
 use super::varint::write_varlong;
 use super::{
-    Attributes, BatchError, BatchHeader, BatchView, HEADER_LEN, LOG_OVERHEAD, NO_TIMESTAMP, RecordView,
-    TimestampType,
+    Attributes, BatchError, BatchHeader, BatchView, HEADER_LEN, LOG_OVERHEAD, NO_SEQUENCE, NO_TIMESTAMP,
+    RecordView, TimestampType,
 };
 use crate::compression;
 
@@ -65,12 +65,22 @@ impl<'b> BatchRewrite<'b> {
     }
 }
 
-/// The header alone, with no records: what keeps a producer's last sequence, or a segment's last offset.
+/// The header alone, with no records: what keeps a producer's last sequence.
 pub fn without_records(batch: &BatchHeader<'_>) -> Vec<u8> {
     let mut fields = fields_of(batch);
     // As Kafka writes it: without codec and horizon, for there is nothing that they could be about.
     fields.attributes &= Attributes::TIMESTAMP_TYPE | Attributes::TRANSACTIONAL | Attributes::CONTROL;
     fields.base_timestamp = NO_TIMESTAMP;
+    encode(fields, &[])
+}
+
+/// The same without the producer: nothing but the offsets that the batch spanned.
+pub fn offsets_alone(batch: &BatchHeader<'_>) -> Vec<u8> {
+    let mut fields = fields_of(batch);
+    fields.attributes &= Attributes::TIMESTAMP_TYPE;
+    fields.base_timestamp = NO_TIMESTAMP;
+    fields.max_timestamp = NO_TIMESTAMP;
+    (fields.producer_id, fields.producer_epoch, fields.base_sequence) = (-1, -1, NO_SEQUENCE);
     encode(fields, &[])
 }
 
@@ -163,5 +173,10 @@ mod tests {
         );
         assert_eq!(empty.max_timestamp(), batch.max_timestamp());
         assert_eq!(empty.records().unwrap().iter().count(), 0);
+        let alone = offsets_alone(&batch);
+        let (alone, _) = BatchView::parse(&alone).unwrap();
+        alone.verify_crc().unwrap();
+        assert_eq!((alone.base_offset(), alone.last_offset()), (batch.base_offset(), batch.last_offset()));
+        assert!(!alone.has_producer_id() && !alone.is_transactional());
     }
 }

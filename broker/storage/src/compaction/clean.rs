@@ -211,6 +211,7 @@ impl Compaction {
                 may_discard: work.transactions.may_discard(batch),
                 last_record: self.last_records.get(&batch.producer_id()).copied(),
                 ends_segment: end == size_bytes,
+                ends_round: batch.next_offset() == self.cleanable.first_uncleanable,
                 now_ms: self.now_ms,
                 delete_retention_ms: self.config.delete_retention_ms,
             };

@@ -2,10 +2,12 @@
 //!
 //! A record stays if it is the last of its key, or lies behind what the map has seen. A tombstone, and a marker of
 //! a transaction that has nothing left, stay until the delete horizon that the first cleaning wrote into their batch
-//! (KIP-534). Records without key go. A batch that lost all records stays as a bare header if it carries a live
-//! producer's last sequence, or ends its segment. Kafka: `Cleaner.cleanInto`, `Cleaner.shouldRetainRecord`.
+//! (KIP-534). Records without key go. A batch that lost all records stays as a header if it carries a live
+//! producer's last sequence or ends the cleaned part, and as bare offsets if it ends its segment. Kafka: `Cleaner.cleanInto`, `Cleaner.shouldRetainRecord`.
 
-use logspine_protocol::batch::{BatchError, BatchRewrite, BatchView, RecordView, without_records};
+use logspine_protocol::batch::{
+    BatchError, BatchRewrite, BatchView, RecordView, offsets_alone, without_records,
+};
 
 use super::clean::LastRecord;
 use super::key_map::KeyMap;
@@ -19,6 +21,8 @@ pub(super) struct Circumstances {
     pub last_record: Option<LastRecord>,
     /// The batch ends its segment; without it the segment's end would be forgotten.
     pub ends_segment: bool,
+    /// It ends the cleaned part.
+    pub ends_round: bool,
     pub now_ms: i64,
     /// `delete.retention.ms`
     pub delete_retention_ms: i64,
@@ -50,7 +54,7 @@ impl Circumstances {
             Some(offset) => batch.last_offset() == offset,
             None => batch.is_control() && batch.producer_epoch() == last.epoch,
         });
-        self.ends_segment || (batch.has_producer_id() && is_last_of_producer)
+        self.ends_round || (batch.has_producer_id() && is_last_of_producer)
     }
 
     fn keeps_record(&self, keys: &KeyMap, batch: &BatchView<'_>, record: &RecordView<'_>) -> bool {
@@ -62,15 +66,22 @@ impl Circumstances {
         is_latest && (record.value.is_some() || !self.is_past_horizon(batch))
     }
 
+    fn without_records(&self, batch: &BatchView<'_>) -> Outcome {
+        let is_empty = batch.record_count() == 0;
+        match (self.keeps_header(batch), self.ends_segment) {
+            (true, _) if is_empty => Outcome::AsIs,
+            (true, _) => Outcome::Rewritten(without_records(batch)),
+            // Without its producer, so that no marker waits for a transaction of which only this is left.
+            (false, true) if is_empty && !batch.has_producer_id() => Outcome::AsIs,
+            (false, true) => Outcome::Rewritten(offsets_alone(batch)),
+            (false, false) => Outcome::Gone,
+        }
+    }
+
     /// Applies the rules.
     pub fn retain(&self, keys: &KeyMap, batch: &BatchView<'_>) -> Result<Outcome, BatchError> {
-        let nothing_left = || match self.keeps_header(batch) {
-            true if batch.record_count() == 0 => Outcome::AsIs,
-            true => Outcome::Rewritten(without_records(batch)),
-            false => Outcome::Gone,
-        };
         if self.discards_records(batch) || batch.record_count() == 0 {
-            return Ok(nothing_left());
+            return Ok(self.without_records(batch));
         }
         let set = batch.records()?;
         let (mut kept, mut all, mut has_tombstone) = (Vec::new(), true, false);
@@ -84,7 +95,7 @@ impl Circumstances {
             }
         }
         if kept.is_empty() {
-            return Ok(nothing_left());
+            return Ok(self.without_records(batch));
         }
         let is_marker_of_nothing = self.may_discard && batch.is_control();
         let wants_horizon = (has_tombstone || is_marker_of_nothing) && batch.delete_horizon_ms().is_none();
@@ -112,6 +123,7 @@ mod tests {
             may_discard: false,
             last_record: None,
             ends_segment: false,
+            ends_round: false,
             now_ms: 1_000,
             delete_retention_ms: 500,
         }

@@ -8,6 +8,7 @@
 mod support;
 
 mod crash;
+mod kafka;
 mod life;
 
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! What the storage tests share: small batches whose content names them, and a log on a disk of choice.
 #![allow(dead_code, clippy::unwrap_used)] // Each test binary uses its part.
 
+pub mod kafka;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
