@@ -204,7 +204,8 @@ impl<'a> Run<'a> {
         let window = self.load.window;
         if self.begun.is_none() && now_ns >= window.warm_up.as_nanos() as u64 {
             self.begun = Some(Sample::take(self.load.broker_process)?);
-            self.ledger.begin(self.now_ns());
+            // What is due from here on counts, however long the reading of the counters took.
+            self.ledger.begin(window.warm_up.as_nanos() as u64);
         }
         let is_full =
             self.ledger.bytes() >= window.bytes_max || self.ledger.requests() >= window.requests_max;

@@ -5,6 +5,7 @@
 //! programs is not measured again. `report` writes docs/benchmarks and the README's table from those files alone.
 //! Called by people; `gates` by the table of tests.
 
+mod ballast;
 mod cells;
 mod contender;
 mod gates;
@@ -47,7 +48,10 @@ pub struct Args {
     /// Measure this program instead of building the one that ships
     #[arg(long, value_name = "FILE")]
     broker: Option<PathBuf>,
-    /// Leave out Kafka's and librdkafka's own tools
+    /// Exactly so many pairs a cell, whatever disturbs them; otherwise two to five undisturbed ones are tried for
+    #[arg(long)]
+    pairs: Option<usize>,
+    /// Leave out Kafka's own tools
     #[arg(long)]
     without_tools: bool,
 }
@@ -85,7 +89,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     network::prepare()?;
     let started = Instant::now();
     let folder = Folder::open(&cache, args.quick)?;
-    let mut bench = pairs::Bench::new(&cache, programs, folder, args.quick, !args.without_tools)?;
+    let mut bench = pairs::Bench::new(&cache, programs, folder, args.effort())?;
     for cell in cells {
         if args.again || !bench.has_result(cell)? {
             bench.measure(cell)?;
@@ -96,6 +100,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     drop(bench);
     say(&format!("All of it took {}", duration(started.elapsed())));
     if args.quick { report::print(&Folder::open(&cache, true)?) } else { report::run(false) }
+}
+
+impl Args {
+    fn effort(&self) -> pairs::Effort {
+        pairs::Effort { quick: self.quick, pairs: self.pairs, with_tools: !self.without_tools && !self.quick }
+    }
 }
 
 fn chosen(args: &Args) -> anyhow::Result<Vec<&'static Cell>> {
@@ -142,10 +152,14 @@ impl Programs {
         Self::VARIABLES.into_iter().zip([&self.logspine, &self.kblast, &self.kafka_libs])
     }
 
-    /// The commit of the checkout, for the reader; what decides whether a result is current is the program itself.
+    /// The last commit that changed the broker, for the reader; what decides whether a result is current is the program.
     pub fn commit() -> String {
-        let git = |arguments: &[&str]| Program::new("git").args(arguments).folder(checkout()).run(None);
-        git(&["describe", "--always", "--dirty", "--abbrev=10"])
-            .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+        let git = |words: &str| {
+            let text = Program::new("git").args(words.split(' ')).folder(checkout()).run(None)?;
+            anyhow::Ok(text.trim().to_owned())
+        };
+        let commit = git("log -1 --abbrev=10 --format=%h -- broker").unwrap_or_else(|_| "unknown".to_owned());
+        let is_clean = git("status --porcelain -- broker").is_ok_and(|changes| changes.is_empty());
+        if is_clean { commit } else { commit + " and changes" }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::Value;
 
+use super::ballast::Ballast;
 use super::cells::{Aim, Better, Cell, Kind, Variant};
 use super::contender::{Contender, Home, Running};
 use super::kblast::Kblast;
@@ -44,10 +45,31 @@ pub struct Bench<'a> {
     pub kblast: Kblast,
     folder: Folder,
     key: Key,
-    quick: bool,
-    with_tools: bool,
+    effort: Effort,
     brokers: Option<Brokers>,
+    ballast: Ballast,
     topics: u32,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Short windows, one pair.
+    pub quick: bool,
+    /// Exactly so many pairs.
+    pub pairs: Option<usize>,
+    pub with_tools: bool,
+}
+
+impl Effort {
+    /// Undisturbed pairs that are tried for, and pairs that are tried at most.
+    fn of(self, cell: &Cell, wanted: usize) -> (usize, usize) {
+        match self.pairs {
+            _ if self.quick || cell.kind == Kind::LoadApart => (1, 1),
+            Some(pairs) => (pairs, pairs),
+            None => (wanted, wanted + wanted.div_ceil(2)),
+        }
+    }
 }
 
 /// Both contenders, each with its home.
@@ -75,12 +97,21 @@ impl<'a> Bench<'a> {
         cache: &'a Cache,
         programs: Programs,
         folder: Folder,
-        quick: bool,
-        with_tools: bool,
+        effort: Effort,
     ) -> anyhow::Result<Bench<'a>> {
-        let key = Key::of(&programs.logspine, quick)?;
+        let key = Key::of(&programs.logspine, effort.quick)?;
         let kblast = Kblast { program: programs.kblast.clone() };
-        Ok(Bench { cache, programs, kblast, folder, key, quick, with_tools, brokers: None, topics: 0 })
+        Ok(Bench {
+            cache,
+            programs,
+            kblast,
+            folder,
+            key,
+            effort,
+            brokers: None,
+            ballast: Ballast::new(cache)?,
+            topics: 0,
+        })
     }
 
     pub fn has_result(&self, cell: &Cell) -> anyhow::Result<bool> {
@@ -100,7 +131,7 @@ impl<'a> Bench<'a> {
             Kind::Restart => restart::measure(self)?,
             Kind::Replay => replay::measure(self)?,
         };
-        let tools = match (self.with_tools && !self.quick, &self.brokers) {
+        let tools = match (self.effort.with_tools, &self.brokers) {
             (true, Some(brokers)) => tools::run(self, cell.id, brokers)?,
             _ => Vec::new(),
         };
@@ -112,6 +143,7 @@ impl<'a> Bench<'a> {
             machine,
             variants,
             tools,
+            remarks: Vec::new(),
         };
         self.folder.write(&result)?;
         step.finish(&format!("{} pairs, {} of them disturbed", result.pair_count(), result.disturbed()));
@@ -124,7 +156,6 @@ impl<'a> Bench<'a> {
         }
         let brokers = Brokers::start(self.cache, &self.programs, "shared")?;
         let step = Step::start("Warming up", "12 M records of 100 B and 2 M of 1 KiB for each broker");
-        touch_memory(self.cache)?;
         for contender in Contender::BOTH {
             for (number, words) in WARM_UP.iter().enumerate() {
                 let topic = format!("warm-{number}");
@@ -172,15 +203,14 @@ impl<'a> Bench<'a> {
                 result.system_calls_per_1000_requests.extend(calls.map(|calls| (*contender, calls)));
             }
         }
-        let wanted = if self.quick || cell.kind == Kind::LoadApart { 1 } else { PAIRS };
-        self.pairs(cell, variant, brokers, wanted, &mut result)?;
-        if !self.quick && cell.kind == Kind::Load && is_near_an_aim(cell, &result) {
+        self.pairs(cell, variant, brokers, PAIRS, &mut result)?;
+        if is_near_an_aim(cell, &result) {
             self.pairs(cell, variant, brokers, PAIRS_NEAR_AN_AIM, &mut result)?;
         }
         Ok(result)
     }
 
-    /// Measures until there are so many undisturbed pairs, or twice as many of any kind.
+    /// Measures until there are so many undisturbed pairs, or half as many more of any kind.
     fn pairs(
         &mut self,
         cell: &Cell,
@@ -189,8 +219,7 @@ impl<'a> Bench<'a> {
         wanted: usize,
         result: &mut VariantResult,
     ) -> anyhow::Result<()> {
-        let most =
-            if self.quick || cell.kind == Kind::LoadApart { wanted } else { wanted + wanted.div_ceil(2) };
+        let (wanted, most) = self.effort.of(cell, wanted);
         while result.pairs.iter().filter(|pair| !pair.is_disturbed()).count() < wanted
             && result.pairs.len() < most
         {
@@ -227,6 +256,7 @@ impl<'a> Bench<'a> {
                 continue;
             }
             settle();
+            self.ballast.fill()?;
             runs.insert(contender, self.window(variant, brokers.of(contender))?);
             lost_percent = lost_percent.max(self.lost_percent()?);
             if floors.is_empty() {
@@ -239,7 +269,7 @@ impl<'a> Bench<'a> {
 
     /// One run on a topic of its own.
     fn window(&mut self, variant: &Variant, broker: &Running) -> anyhow::Result<Value> {
-        let seconds = if self.quick { 4 } else { 10 };
+        let seconds = if self.effort.quick { 4 } else { 10 };
         let words = format!("--warm-up-seconds 1.5 --seconds {seconds} --bytes {}", self.bytes_max(variant));
         self.on_new_topic(variant, broker, &words)
     }
@@ -263,7 +293,7 @@ impl<'a> Bench<'a> {
     /// The load without counting it, for the JVM's sake, and the system calls of its second half.
     fn rehearse(&mut self, variant: &Variant, broker: &Running) -> anyhow::Result<Option<f64>> {
         const LISTEN_S: f64 = 2.0;
-        let seconds = if self.quick { 3.0 } else { 5.0 };
+        let seconds = if self.effort.quick { 3.0 } else { 5.0 };
         let process = broker.id().to_string();
         let listener = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_secs_f64(seconds - LISTEN_S));
@@ -290,7 +320,7 @@ impl<'a> Bench<'a> {
 
     fn floors(&self, cell: &Cell) -> anyhow::Result<BTreeMap<String, Value>> {
         let folder = self.cache.folder("bench")?;
-        let seconds = if self.quick { 1.0 } else { 1.5 };
+        let seconds = if self.effort.quick { 1.0 } else { 1.5 };
         let probe = |words: &&str| Ok(((*words).to_owned(), self.kblast.floor(&folder, words, seconds)?));
         cell.floors.iter().map(probe).collect()
     }
@@ -336,14 +366,6 @@ pub fn settle() {
     while dirty_kib().is_some_and(|kib| kib > DIRTY_MAX_KIB) && asked.elapsed() < SETTLE_WITHIN {
         std::thread::sleep(Duration::from_millis(100));
     }
-}
-
-/// The first use of a page of a virtual machine's memory is billed to whoever uses it: we do it, before anybody is measured.
-fn touch_memory(cache: &Cache) -> anyhow::Result<()> {
-    let path = cache.path("bench/touched")?;
-    let of = format!("of={}", path.display());
-    Program::new("dd").args(["if=/dev/zero", &of, "bs=1M", "count=6000", "status=none"]).run(None)?;
-    Ok(std::fs::remove_file(path)?)
 }
 
 fn today() -> anyhow::Result<String> {

@@ -39,6 +39,9 @@ pub struct CellResult {
     pub machine: Machine,
     pub variants: Vec<VariantResult>,
     pub tools: Vec<ToolRun>,
+    /// What a reader must know about these very runs; written by hand.
+    #[serde(default)]
+    pub remarks: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -236,6 +239,7 @@ pub mod tests {
             machine: Machine::default(),
             variants: vec![variant(pairs)],
             tools: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 

@@ -177,11 +177,12 @@ fn rows_chart(
 fn draw_row(svg: &mut Svg, row: &Row, scale: &Scale, base: f64, y: f64) -> f64 {
     let height = 18.0 * row.bars.len().max(1) as f64;
     svg.text(LEFT - 12.0, y + height / 2.0 + 4.0, 13.0, Anchor::End, INK, &row.name);
+    let mut labels = Vec::new();
     for (number, (value, colour, label)) in row.bars.iter().enumerate() {
         let top = y + 18.0 * number as f64;
         let (from, to) = (base.min(scale.at(*value)), base.max(scale.at(*value)));
         svg.rect(from, top + 1.0, to - from, 15.0, colour);
-        svg.text(to + 6.0, top + 13.0, 12.0, Anchor::Start, INK, label);
+        labels.push((to + 6.0, top + 13.0, label));
     }
     if let (Some(first), Some(last)) = (row.dots.first(), row.dots.last()) {
         svg.line((scale.at(first.0), y + 9.0), (scale.at(last.0), y + 9.0), first.1, 2.0);
@@ -192,6 +193,9 @@ fn draw_row(svg: &mut Svg, row: &Row, scale: &Scale, base: f64, y: f64) -> f64 {
     }
     for (value, colour) in &row.marks {
         svg.line((scale.at(*value), y - 3.0), (scale.at(*value), y + height + 2.0), colour, 3.0);
+    }
+    for (x, y, label) in labels {
+        svg.text(x, y, 12.0, Anchor::Start, INK, label);
     }
     y + 14.0 + height
 }

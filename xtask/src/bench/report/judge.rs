@@ -102,12 +102,10 @@ pub fn probe_name(probe: &str) -> String {
 /// Three significant digits, without zeros that say nothing.
 pub fn short(value: f64) -> String {
     let magnitude = value.abs();
-    if magnitude >= 100.0 {
+    if magnitude >= 100.0 || value == value.trunc() {
         format!("{value:.0}")
     } else if magnitude >= 10.0 {
         format!("{value:.1}")
-    } else if value == value.trunc() {
-        format!("{value:.0}")
     } else {
         format!("{value:.2}")
     }

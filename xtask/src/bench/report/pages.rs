@@ -181,6 +181,9 @@ fn section(cell: &Cell, result: &CellResult) -> String {
     }
     text += &floors(cell, result);
     text += &tools(result);
+    for remark in &result.remarks {
+        let _ = writeln!(text, "\n{remark}");
+    }
     let _ = writeln!(
         text,
         "\n{} UTC, program {}, commit {}.",
@@ -380,6 +383,8 @@ const METHODS: &str = "\n## Method\n\n\
   costs the measured one next to nothing, and neither has a cold start in its figures.\n\
 * The same server properties for both; page-cache durability (`flush.messages` as Kafka's default) except in W10. Kafka with the JVM\n\
   options of its own start script and a heap of 1 GiB.\n\
+* Memory is full of clean pages before each window, as it is under a broker that has run for days: otherwise the first writer pays the\n\
+  virtual machine's host for every page that an earlier run gave back.\n\
 * Kafka is warm before anything counts: 12 M records of 100 B, 2 M of 1 KiB, 4 GB fetched, then a rehearsal of every load.\n\
 * The load is [kblast](../../bench), the same program and options for both: requests encoded once, fetched records dropped by the kernel.\n\
   Fetches are sessionless, of one partition each. Batches carry no producer id.\n\

@@ -63,7 +63,7 @@ impl Svg {
         let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         let _ = writeln!(
             self.body,
-            r#"<text x="{x:.1}" y="{y:.1}" font-size="{size:.0}" text-anchor="{anchor}" fill="{fill}">{escaped}</text>"#
+            r#"<text x="{x:.1}" y="{y:.1}" font-size="{size:.0}" text-anchor="{anchor}" fill="{fill}" stroke="white" stroke-width="3" paint-order="stroke">{escaped}</text>"#
         );
     }
 
