@@ -23,7 +23,7 @@ mod tools;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use crate::cache::{Cache, checkout};
 use crate::console::{duration, say};
@@ -90,16 +90,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let started = Instant::now();
     let folder = Folder::open(&cache, args.quick)?;
     let mut bench = pairs::Bench::new(&cache, programs, folder, args.effort())?;
+    let mut failed = Vec::new();
     for cell in cells {
-        if args.again || !bench.has_result(cell)? {
-            bench.measure(cell)?;
-        } else {
+        if !args.again && bench.has_result(cell)? {
             say(&format!("{} has a result for these programs", cell.id));
+        } else if let Err(error) = bench.measure(cell) {
+            // The other cells are worth their time; this one is missing from the report, and named.
+            say(&format!("{} failed: {error:#}", cell.id));
+            failed.push(cell.id);
         }
     }
     drop(bench);
     say(&format!("All of it took {}", duration(started.elapsed())));
-    if args.quick { report::print(&Folder::open(&cache, true)?) } else { report::run(false) }
+    if args.quick {
+        report::print(&Folder::open(&cache, true)?)?
+    } else {
+        report::run(false)?
+    }
+    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    Ok(())
 }
 
 impl Args {

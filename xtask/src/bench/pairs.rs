@@ -118,8 +118,16 @@ impl<'a> Bench<'a> {
         self.folder.has_current(cell.id, &self.key)
     }
 
-    /// Measures a cell and writes its file.
+    /// Measures a cell and writes its file. After a failure the next cell gets new brokers.
     pub fn measure(&mut self, cell: &Cell) -> anyhow::Result<()> {
+        let measured = self.measure_once(cell);
+        if measured.is_err() {
+            self.brokers = None;
+        }
+        measured
+    }
+
+    fn measure_once(&mut self, cell: &Cell) -> anyhow::Result<()> {
         let step = Step::start(&format!("{} {}", cell.id, cell.title), cell.parameters);
         let machine = Machine::describe(&self.cache.folder("bench")?);
         let variants = match cell.kind {
