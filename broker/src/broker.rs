@@ -13,7 +13,7 @@ use crate::coordinator::Coordinator;
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::partition::Registry;
+use crate::partition::{ColdReads, Registry};
 
 /// One running broker.
 pub struct Broker {
@@ -26,6 +26,8 @@ pub struct Broker {
     pub partitions: Arc<Registry>,
     pub coordinator: Coordinator,
     pub fetch_sessions: FetchSessionCache,
+    /// The threads that wait for the disk.
+    pub cold_reads: Arc<ColdReads>,
     pub metrics: Arc<Metrics>,
     pub lifecycle: Arc<Lifecycle>,
 }

@@ -67,6 +67,8 @@ pub struct NetworkConfig {
     pub queued_max_request_bytes: u64,
     /// -1 = never.
     pub connections_max_idle_ms: i64,
+    /// `connections.max.stall.ms`: how long half a request may hold memory without going on.
+    pub connections_max_stall_ms: u64,
     pub max_connections: u32,
     pub max_connections_per_ip: u32,
 }
@@ -122,6 +124,22 @@ pub struct CleanerConfig {
     pub backoff_ms: u64,
 }
 
+/// Reads that go to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColdReadConfig {
+    pub scrub: ScrubConfig,
+    /// `fetch.replay.cache.bytes`.
+    pub replay_cache_bytes: u64,
+}
+
+/// How the scrubber paces itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrubConfig {
+    /// Every byte is read once in this time; 0 switches it off.
+    pub interval_ms: u64,
+    pub max_bytes_per_second: u64,
+}
+
 /// The whole configuration, checked.
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
@@ -139,6 +157,7 @@ pub struct BrokerConfig {
     pub topics: TopicCreationConfig,
     pub group: GroupConfig,
     pub log_dir: LogDirConfig,
+    pub cold_reads: ColdReadConfig,
     /// At most this many consumer-group series are exported.
     pub lag_series_max: usize,
     /// First 16 hex digits of the SHA-256 of the file's bytes; empty without a file.
@@ -204,6 +223,7 @@ impl BrokerConfig {
             topics: topic_creation(&properties)?,
             group: group(&properties)?,
             log_dir: log_dir(&properties)?,
+            cold_reads: cold_reads(&properties)?,
             lag_series_max: number(&properties, "metrics.lag.series.max", 50_000, 0..=10_000_000)?,
             file_hash: String::new(),
             properties,
@@ -246,6 +266,12 @@ fn network(properties: &Properties) -> Result<NetworkConfig, ConfigError> {
         // One request of the largest size must fit, or it could never be read.
         queued_max_request_bytes: pool.max(u64::from(request_max)),
         connections_max_idle_ms: number(properties, "connections.max.idle.ms", 600_000, -1..=i64::MAX)?,
+        connections_max_stall_ms: number(
+            properties,
+            "connections.max.stall.ms",
+            30_000,
+            1..=i64::MAX as u64,
+        )?,
         max_connections: number(properties, "max.connections", i32::MAX as u32, 0..=i32::MAX as u32)?,
         max_connections_per_ip: number(
             properties,
@@ -337,6 +363,21 @@ fn cleaner(properties: &Properties) -> Result<CleanerConfig, ConfigError> {
             1.0..=f64::MAX,
         )?,
         backoff_ms: number(properties, "log.cleaner.backoff.ms", 15_000, 0..=86_400_000)?,
+    })
+}
+
+fn cold_reads(properties: &Properties) -> Result<ColdReadConfig, ConfigError> {
+    Ok(ColdReadConfig {
+        scrub: ScrubConfig {
+            interval_ms: number(properties, "log.scrub.interval.ms", 604_800_000, 0..=i64::MAX as u64)?,
+            max_bytes_per_second: number(
+                properties,
+                "log.scrub.max.bytes.per.second",
+                16_777_216,
+                1..=i64::MAX as u64,
+            )?,
+        },
+        replay_cache_bytes: number(properties, "fetch.replay.cache.bytes", 268_435_456, 0..=i64::MAX as u64)?,
     })
 }
 

@@ -54,11 +54,21 @@ pub struct Metrics {
     sendfile_bytes: IntCounter,
     pub failed_produce_requests: IntCounter,
     pub failed_fetch_requests: IntCounter,
+    pub scrub: ScrubMetrics,
     pub flush_rounds: IntCounter,
     pub flush_seconds: Histogram,
     pub cleaner: CleanerFigures,
     /// Known once they run.
     pub network_threads: OnceLock<NetworkThreads>,
+}
+
+/// What the scrubber counts.
+#[derive(Clone)]
+pub struct ScrubMetrics {
+    pub bytes: IntCounter,
+    pub passes: IntCounter,
+    /// Of the pass that is under way.
+    pub pass_bytes: IntGauge,
 }
 
 /// One open connection; counted until dropped.
@@ -88,6 +98,12 @@ fn counter(registry: &Registry, name: &str) -> IntCounter {
     counter
 }
 
+fn gauge(registry: &Registry, name: &str) -> IntGauge {
+    let gauge = IntGauge::with_opts(opts(name)).expect(VALID);
+    registry.register(Box::new(gauge.clone())).expect(VALID);
+    gauge
+}
+
 fn api_metrics(registry: &Registry) -> Vec<Option<ApiMetrics>> {
     let requests =
         IntCounterVec::new(opts("kafka_network_requestmetrics_requests_total"), &["request"]).expect(VALID);
@@ -115,9 +131,7 @@ impl Metrics {
             IntCounterVec::new(opts("kafka_network_requestmetrics_errors_total"), &["request", "error"])
                 .expect(VALID);
         registry.register(Box::new(errors.clone())).expect(VALID);
-        let connections =
-            IntGauge::with_opts(opts("kafka_server_socketservermetrics_connection_count")).expect(VALID);
-        registry.register(Box::new(connections.clone())).expect(VALID);
+        let connections = gauge(&registry, "kafka_server_socketservermetrics_connection_count");
         let flush_seconds =
             Histogram::with_opts(histogram_opts("kafka_log_logflushstats_flush_time_seconds")).expect(VALID);
         registry.register(Box::new(flush_seconds.clone())).expect(VALID);
@@ -132,6 +146,11 @@ impl Metrics {
             sendfile_bytes: count("kafka_network_sendfile_bytes_total"),
             failed_produce_requests: count("kafka_server_brokertopicmetrics_failedproducerequests_total"),
             failed_fetch_requests: count("kafka_server_brokertopicmetrics_failedfetchrequests_total"),
+            scrub: ScrubMetrics {
+                bytes: count("logspine_scrub_bytes_total"),
+                passes: count("logspine_scrub_passes_total"),
+                pass_bytes: gauge(&registry, "logspine_scrub_pass_bytes"),
+            },
             flush_rounds: count("kafka_log_logflushstats_rounds_total"),
             flush_seconds,
             cleaner: CleanerFigures::default(),

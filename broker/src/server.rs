@@ -25,7 +25,7 @@ use crate::lifecycle::{Lifecycle, State};
 use crate::metrics::{Metrics, NetworkThreads};
 use crate::net::{BindError, Listeners, Workers};
 use crate::partition::{
-    Checkpoints, Cleaner, Committer, CommitterThread, DiskHealth, Housekeeping, Registry,
+    Checkpoints, Cleaner, ColdReads, Committer, CommitterThread, DiskHealth, Housekeeping, Registry, Scrubber,
 };
 use crate::shutdown;
 
@@ -56,6 +56,8 @@ pub struct Running {
     pub controller: ControllerThread,
     pub cleaner: Cleaner,
     pub housekeeping: Housekeeping,
+    /// `None` if it is switched off.
+    pub scrubber: Option<Scrubber>,
     pub committer: CommitterThread,
     pub log_dir: Arc<LogDir>,
 }
@@ -183,9 +185,14 @@ fn assemble(
         .map_err(StartError::Thread)?;
     let housekeeping =
         Housekeeping::start(Arc::clone(&partitions), &config.log_dir).map_err(StartError::Thread)?;
+    let scrubber = Scrubber::start(Arc::clone(&partitions), config.cold_reads.scrub, metrics.scrub.clone())
+        .map_err(StartError::Thread)?;
+    let cold_reads =
+        Arc::new(ColdReads::start(config.cold_reads.replay_cache_bytes).map_err(StartError::Thread)?);
     let coordinator = Coordinator::start(Arc::clone(&config), metadata.clone(), Arc::clone(&partitions));
     let broker = Arc::new(Broker {
         fetch_sessions: FetchSessionCache::new(config.fetch_session_slots),
+        cold_reads,
         config,
         identity,
         metadata,
@@ -194,5 +201,5 @@ fn assemble(
         metrics,
         lifecycle,
     });
-    Ok(Running { broker, controller, cleaner, housekeeping, committer, log_dir })
+    Ok(Running { broker, controller, cleaner, housekeeping, scrubber, committer, log_dir })
 }

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::AdminServer;
 use crate::lifecycle::State;
+use crate::partition::Scrubber;
 use crate::server::Running;
 
 /// How long requests in flight may take. Kubernetes gives 30 s by default; the rest is for the disk.
@@ -70,11 +71,12 @@ pub async fn wait_and_stop(
 
 /// Everything that blocks.
 fn close(running: Running) {
-    let Running { broker, controller, cleaner, housekeeping, committer, log_dir } = running;
+    let Running { broker, controller, cleaner, housekeeping, scrubber, committer, log_dir } = running;
     broker.coordinator.stop();
     controller.stop();
     cleaner.stop();
     housekeeping.stop();
+    scrubber.into_iter().for_each(Scrubber::stop);
     committer.stop();
     let Some(positions) = broker.partitions.close_all() else {
         error!("not every log closed; the next start recovers them");

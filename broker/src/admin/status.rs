@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
 use crate::lifecycle::Lifecycle;
+use crate::partition::PartitionHandle;
 
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,6 +35,19 @@ pub struct Status {
     refusing_writes: usize,
     started_ms: i64,
     recovery: Recovery,
+    /// Batches that do not read back from the disk and are not served.
+    damaged_batches: Vec<DamagedBatch>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DamagedBatch {
+    topic: String,
+    partition: i32,
+    file: String,
+    position: u64,
+    offset: i64,
+    reason: String,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -72,9 +86,21 @@ impl Status {
         self.leaders = partitions.len() - failed;
         self.refusing_writes = partitions.iter().filter(|partition| !partition.takes_writes()).count();
         self.disk_state = broker.partitions.disk().state().name();
+        self.damaged_batches = partitions.iter().flat_map(|partition| damaged_batches(partition)).collect();
         if let Some(space) = broker.partitions.disk().space() {
             self.disk_total_bytes = space.total_bytes;
             self.disk_used_bytes = space.total_bytes.saturating_sub(space.available_bytes);
         }
     }
+}
+
+fn damaged_batches(partition: &PartitionHandle) -> impl Iterator<Item = DamagedBatch> {
+    partition.view().log().damaged_batches().into_iter().map(|damage| DamagedBatch {
+        topic: partition.topic.to_string(),
+        partition: partition.index,
+        file: damage.path.display().to_string(),
+        position: damage.position,
+        offset: damage.offset.0,
+        reason: damage.reason,
+    })
 }

@@ -6,6 +6,7 @@
 //! `sessions`. Versions 4 to 18: sessions from 7, epochs from 9, diverging epochs from 12, topic ids from 13.
 //! Kafka: KafkaApis.handleFetchRequest, ReplicaManager.fetchMessages, DelayedFetch.
 
+mod cold;
 mod plan;
 mod read;
 pub mod sessions;
@@ -49,14 +50,15 @@ async fn read_or_wait(
 ) {
     let deadline = context.deadline(request.max_wait_ms);
     let wanted = i64::from(request.min_bytes);
-    let mut pass = reads.pass(targets);
+    let pass = reads.pass(targets);
+    let mut pass = cold::settle(context, reads, targets, pass, wanted, deadline).await;
     while !pass.is_enough(wanted) && Instant::now() < deadline && !targets.is_empty() {
         // Register first, then read: what arrives in between is seen by one of the two.
         let waiter = FetchWaiter::new(wanted);
         let registered = Registered::new(targets, &waiter);
         pass = reads.pass(targets);
-        if pass.is_enough(wanted) {
-            return;
+        if pass.is_enough(wanted) || pass.is_cold {
+            break;
         }
         waiter.found(pass.bytes);
         let mut stop = context.broker.lifecycle.stop_signal();
@@ -72,4 +74,5 @@ async fn read_or_wait(
             return;
         }
     }
+    cold::settle(context, reads, targets, pass, wanted, deadline).await;
 }

@@ -18,6 +18,7 @@ pub fn write(page: &mut Exposition, broker: &Broker) {
     leadership(page, broker, &partitions);
     traffic(page, &partitions);
     cluster(page, broker, &partitions);
+    cold(page, broker, &partitions);
     disk(page, broker, &partitions);
 }
 
@@ -101,6 +102,29 @@ fn traffic(page: &mut Exposition, partitions: &Partitions) {
         page.family(family);
         for (topic, sums) in &topics {
             page.sample(&[("topic", topic)], sums[position]);
+        }
+    }
+}
+
+/// What was read from the disk, and what did not read back.
+fn cold(page: &mut Exposition, broker: &Broker, partitions: &Partitions) {
+    page.family("logspine_cold_reads_waiting");
+    page.sample(&[], broker.cold_reads.waiting());
+    page.family("logspine_replay_cache_bytes");
+    page.sample(&[], broker.cold_reads.replayed_bytes());
+    page.family("logspine_damaged_batch_offset");
+    for partition in partitions {
+        for damage in partition.view().log().damaged_batches() {
+            let file = damage.path.file_name().unwrap_or_default().to_string_lossy();
+            page.sample(
+                &[
+                    ("topic", &partition.topic),
+                    ("partition", &partition.index),
+                    ("file", &file),
+                    ("position", &damage.position),
+                ],
+                damage.offset.0,
+            );
         }
     }
 }

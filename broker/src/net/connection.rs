@@ -34,6 +34,9 @@ const SHRINK_AFTER: Duration = Duration::from_secs(5);
 /// A larger buffer of an answer is not kept for the next.
 const ANSWER_KEPT_BYTES: usize = 16 * 1024;
 
+/// What was in the page cache when an answer was made is taken to be there still.
+const FRESH_FOR: Duration = Duration::from_millis(20);
+
 /// "Never", for a timer that needs a moment.
 const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
@@ -96,8 +99,12 @@ impl Connection {
         Connection {
             info: Arc::new(info),
             stream,
-            reader: FrameReader::new(memory, network.socket_request_max_bytes),
-            writer: ResponseWriter::new(idle_max.min(NEVER)),
+            reader: FrameReader::new(
+                memory,
+                network.socket_request_max_bytes,
+                Duration::from_millis(network.connections_max_stall_ms),
+            ),
+            writer: ResponseWriter::new(Arc::clone(&broker.cold_reads), idle_max.min(NEVER)),
             in_flight: InFlight::new(),
             spare_answer: Vec::new(),
             client_id: None,
@@ -208,7 +215,8 @@ impl Connection {
             self.reader.recycle(frame);
             let written = match outcome {
                 Ok(Outcome::Answer(answer)) => {
-                    let sent = self.writer.send(&self.stream, &answer, next.is_some()).await;
+                    let is_fresh = received_at.elapsed() < FRESH_FOR;
+                    let sent = self.writer.send(&self.stream, &answer, is_fresh, next.is_some()).await;
                     self.keep_buffer(answer.bytes);
                     sent.map_err(End::from)
                 }

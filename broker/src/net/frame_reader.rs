@@ -6,13 +6,14 @@
 //! no buffer. Cancel safe: `fill` may be dropped at any await.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::BufMut;
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::request_memory::{FREE_BYTES, Lease, RequestMemory, STARVED_AFTER};
+use super::request_memory::{FREE_BYTES, Lease, RequestMemory};
 
 const PREFIX_BYTES: usize = 4;
 
@@ -34,10 +35,10 @@ pub enum FrameError {
     ClosedWithin { received: usize, wanted: usize },
     #[error("a request of {length} bytes, and socket.request.max.bytes is {limit}")]
     TooLong { length: i32, limit: u32 },
-    #[error("waited {}s for request memory with {held} bytes of an unfinished request", STARVED_AFTER.as_secs())]
-    Starved { held: usize },
-    #[error("sent nothing for {}s in the middle of a request", STARVED_AFTER.as_secs())]
-    Stalled,
+    #[error("waited {waited_ms} ms for request memory with {held} bytes of an unfinished request")]
+    Starved { held: usize, waited_ms: u128 },
+    #[error("sent nothing for {waited_ms} ms in the middle of a request")]
+    Stalled { waited_ms: u128 },
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -59,6 +60,8 @@ impl Frame {
 pub struct FrameReader {
     memory: RequestMemory,
     max_bytes: u32,
+    /// How long half a request may hold memory without going on.
+    stall_max: Duration,
     /// Received and not yet handed out; a frame always starts at 0.
     received: Vec<u8>,
     lease: Lease,
@@ -68,10 +71,11 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    pub fn new(memory: RequestMemory, max_bytes: u32) -> FrameReader {
+    pub fn new(memory: RequestMemory, max_bytes: u32, stall_max: Duration) -> FrameReader {
         FrameReader {
             memory,
             max_bytes,
+            stall_max,
             received: Vec::new(),
             lease: Lease::default(),
             spare: Vec::new(),
@@ -142,9 +146,9 @@ impl FrameReader {
         if self.lease.held_bytes() == 0 || self.received.is_empty() {
             return Ok(stream.readable().await?);
         }
-        match tokio::time::timeout(STARVED_AFTER, stream.readable()).await {
+        match tokio::time::timeout(self.stall_max, stream.readable()).await {
             Ok(ready) => Ok(ready?),
-            Err(_) => Err(FrameError::Stalled),
+            Err(_) => Err(FrameError::Stalled { waited_ms: self.stall_max.as_millis() }),
         }
     }
 
@@ -179,7 +183,9 @@ impl FrameReader {
             grow.await;
             return Ok(());
         }
-        tokio::time::timeout(STARVED_AFTER, grow).await.map_err(|_| FrameError::Starved { held })
+        let waited_ms = self.stall_max.as_millis();
+        let starved = |_| FrameError::Starved { held, waited_ms };
+        tokio::time::timeout(self.stall_max, grow).await.map_err(starved)
     }
 
     /// Prefix and payload of the frame at the front, once its prefix is there.
@@ -206,7 +212,7 @@ mod tests {
     }
 
     fn reader(pool_bytes: u64) -> FrameReader {
-        FrameReader::new(RequestMemory::new(pool_bytes), 100 << 20)
+        FrameReader::new(RequestMemory::new(pool_bytes), 100 << 20, Duration::from_secs(30))
     }
 
     fn frame(payload: &[u8]) -> Vec<u8> {

@@ -6,7 +6,6 @@
 //! large requests cannot hold each other, or anybody else, up for good.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -16,9 +15,6 @@ const UNIT_BYTES: usize = 1024;
 /// What every connection may hold without asking: enough for the small requests of every API, so that a
 /// client which asks for metadata is served even when the budget is used up.
 pub const FREE_BYTES: usize = 16 * 1024;
-
-/// How long a connection that already holds memory waits for more.
-pub const STARVED_AFTER: Duration = Duration::from_secs(30);
 
 /// The shared budget.
 #[derive(Debug, Clone)]

@@ -1,11 +1,13 @@
 //! Answers to the socket: small ones gathered into one write, record bytes by `sendfile`.
 //!
 //! What stands before a large slice is sent with MSG_MORE, so that it shares packets with the records; a
-//! slice of at most `COPY_MAX_BYTES` is copied instead, because one write is cheaper than two calls. Bytes
-//! that are not in the page cache are read on the blocking pool first: sendfile would hold up a worker, and
-//! every connection on it. A peer that takes nothing for `stall` is dropped.
+//! slice of at most `COPY_MAX_BYTES` is copied instead, because one write is cheaper than two calls. A fetch hands
+//! out slices that are in the page cache; one that left it while its peer was slow is verified and brought back by
+//! the pool first: sendfile would hold up a worker, and send what nobody checked. A peer that takes nothing for
+//! `stall` is dropped.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::SendFlags;
@@ -16,6 +18,7 @@ use logspine_storage::LogSlice;
 use logspine_storage::disk::read_exact_at;
 
 use crate::api::Answer;
+use crate::partition::ColdReads;
 
 /// Up to this size a slice is copied: at 16 to 64 KiB copying and sendfile cost the same.
 const COPY_MAX_BYTES: usize = 32 * 1024;
@@ -31,14 +34,15 @@ pub struct Sent {
 }
 
 pub struct ResponseWriter {
+    cold_reads: Arc<ColdReads>,
     gathered: Vec<u8>,
     stall: Duration,
     sent: Sent,
 }
 
 impl ResponseWriter {
-    pub fn new(stall: Duration) -> ResponseWriter {
-        ResponseWriter { gathered: Vec::new(), stall, sent: Sent::default() }
+    pub fn new(cold_reads: Arc<ColdReads>, stall: Duration) -> ResponseWriter {
+        ResponseWriter { cold_reads, gathered: Vec::new(), stall, sent: Sent::default() }
     }
 
     /// What was sent since the last call.
@@ -46,8 +50,15 @@ impl ResponseWriter {
         std::mem::take(&mut self.sent)
     }
 
-    /// Sends an answer; with `more` following at once it may stay gathered until `flush`.
-    pub async fn send(&mut self, stream: &TcpStream, answer: &Answer, more: bool) -> io::Result<()> {
+    /// Sends an answer; with `more` following at once it may stay gathered until `flush`. `is_fresh` if its slices
+    /// were seen in the page cache a moment ago.
+    pub async fn send(
+        &mut self,
+        stream: &TcpStream,
+        answer: &Answer,
+        is_fresh: bool,
+        more: bool,
+    ) -> io::Result<()> {
         if answer.holes.is_empty() {
             return self.send_plain(stream, &answer.bytes, more).await;
         }
@@ -55,7 +66,7 @@ impl ResponseWriter {
         for (hole, slice) in answer.holes.iter().zip(&answer.slices) {
             self.gathered.extend_from_slice(&answer.bytes[written..hole.position]);
             written = hole.position;
-            self.send_slice(stream, slice).await?;
+            self.send_slice(stream, slice, is_fresh).await?;
         }
         self.gathered.extend_from_slice(&answer.bytes[written..]);
         if more && self.gathered.len() < GATHER_MAX_BYTES {
@@ -94,15 +105,15 @@ impl ResponseWriter {
         Ok(())
     }
 
-    async fn send_slice(&mut self, stream: &TcpStream, slice: &LogSlice) -> io::Result<()> {
+    async fn send_slice(&mut self, stream: &TcpStream, slice: &LogSlice, is_fresh: bool) -> io::Result<()> {
+        if !is_fresh {
+            self.bring_back(slice).await?;
+        }
         let length = slice.len as usize;
         let Some(file) = slice.file.as_fd().filter(|_| length > COPY_MAX_BYTES) else {
             return self.copy_slice(stream, slice).await;
         };
         self.flush_with(stream, SendFlags::MORE).await?;
-        if !is_cached(file, slice.position, length) {
-            warm(slice).await;
-        }
         let (mut offset, mut remaining) = (slice.position, length);
         while remaining > 0 {
             let sent = stream.try_io(Interest::WRITABLE, || {
@@ -111,7 +122,10 @@ impl ResponseWriter {
             match sent {
                 Ok(0) => return Err(shorter_than_promised()),
                 Ok(sent) => remaining -= sent,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_writable(stream).await?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait_writable(stream).await?;
+                    self.bring_back(slice).await?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -120,11 +134,13 @@ impl ResponseWriter {
         Ok(())
     }
 
+    /// Makes sure that sending does not wait for the disk.
+    async fn bring_back(&self, slice: &LogSlice) -> io::Result<()> {
+        if slice.is_resident() { Ok(()) } else { self.cold_reads.bring_back(slice).await }
+    }
+
     /// Reads a small slice, or one of a disk without file descriptors, into the gathered bytes.
     async fn copy_slice(&mut self, stream: &TcpStream, slice: &LogSlice) -> io::Result<()> {
-        if slice.file.as_fd().is_some_and(|file| !is_cached(file, slice.position, slice.len as usize)) {
-            warm(slice).await;
-        }
         let (mut position, mut remaining) = (slice.position, slice.len as usize);
         while remaining > 0 {
             let piece = remaining.min(GATHER_MAX_BYTES);
@@ -166,34 +182,4 @@ impl ResponseWriter {
 
 fn shorter_than_promised() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "a segment file is shorter than the answer promised")
-}
-
-/// Probes the first and the last byte: a read that refuses to wait says whether they are in memory.
-fn is_cached(file: std::os::fd::BorrowedFd<'_>, position: u64, length: usize) -> bool {
-    let probe = |at: u64| {
-        let mut byte = [0_u8; 1];
-        let mut buffers = [io::IoSliceMut::new(&mut byte)];
-        // Only EAGAIN means "not in memory"; a file system that does not know the flag is read as before.
-        rustix::io::preadv2(file, &mut buffers, at, rustix::io::ReadWriteFlags::NOWAIT)
-            != Err(rustix::io::Errno::AGAIN)
-    };
-    length == 0 || (probe(position) && probe(position + length as u64 - 1))
-}
-
-/// Brings a slice into the page cache on the blocking pool. Errors are left to the send that follows.
-async fn warm(slice: &LogSlice) {
-    let slice = slice.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let mut buffer = vec![0_u8; GATHER_MAX_BYTES];
-        let end = slice.position + u64::from(slice.len);
-        let mut position = slice.position;
-        while position < end {
-            let piece = ((end - position) as usize).min(buffer.len());
-            if read_exact_at(&*slice.file, &mut buffer[..piece], position).is_err() {
-                return;
-            }
-            position += piece as u64;
-        }
-    });
-    let _ = read.await;
 }

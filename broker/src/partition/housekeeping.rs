@@ -46,8 +46,9 @@ impl Duty {
     }
 }
 
+/// How a thread that sleeps until its next deadline is told to end.
 #[derive(Default)]
-struct Stop {
+pub(super) struct Stop {
     stops: Mutex<bool>,
     told: Condvar,
 }
@@ -90,8 +91,7 @@ impl Housekeeping {
     }
 
     pub fn stop(self) {
-        *self.stop.stops.lock() = true;
-        self.stop.told.notify_all();
+        self.stop.tell();
         if self.thread.join().is_err() {
             error!("the housekeeping thread panicked");
         }
@@ -99,8 +99,13 @@ impl Housekeeping {
 }
 
 impl Stop {
+    pub fn tell(&self) {
+        *self.stops.lock() = true;
+        self.told.notify_all();
+    }
+
     /// True if it is time to stop, false at the deadline.
-    fn wait_until(&self, deadline: Instant) -> bool {
+    pub fn wait_until(&self, deadline: Instant) -> bool {
         let mut stops = self.stops.lock();
         while !*stops {
             if self.told.wait_until(&mut stops, deadline).timed_out() {

@@ -3,10 +3,12 @@
 //! `registry` finds a replica by topic id or name, `handle` is the shell around one `replica::Partition`,
 //! `waiters` are the requests that wait for an append, a flush or the watermark, `committer` is the one
 //! thread per data directory that runs flush rounds, `housekeeping` does retention, and checkpoints of what `moved`.
-//! `cleaner` compacts, `reclaim` frees what is deleted, `disk_health` says whether writes are possible.
+//! `cleaner` compacts, `reclaim` frees what is deleted, `disk_health` says whether writes are possible, `scrubber`
+//! looks for rot; `cold_reads` are the threads that wait for the disk in place of the network's.
 //! The controller's publisher opens, configures and deletes; `api/` and the coordinator append and read.
 
 mod cleaner;
+mod cold_reads;
 mod committer;
 mod disk_health;
 mod flight;
@@ -16,13 +18,16 @@ mod log_config;
 mod moved;
 mod reclaim;
 mod registry;
+mod scrubber;
 mod slow_lane;
 mod waiters;
 
 pub use cleaner::Cleaner;
+pub use cold_reads::ColdReads;
 pub use committer::{Committer, CommitterThread};
 pub use disk_health::{DiskHealth, DiskState, disk_error};
 pub use handle::{PartitionError, PartitionHandle, Produced, WaitError};
 pub use housekeeping::Housekeeping;
 pub use registry::{Checkpoints, Lookup, PartitionSpec, Registry};
+pub use scrubber::Scrubber;
 pub use waiters::FetchWaiter;

@@ -53,6 +53,8 @@ pub struct LogSlice {
     pub len: u32,
     /// Base offset of the first batch; not above the offset asked for, gaps apart.
     pub first_offset: Offset,
+    /// Whose bytes these are; an empty slice has none.
+    pub(crate) segment: Option<Arc<Segment>>,
 }
 
 /// A record found by time.
@@ -68,7 +70,7 @@ pub struct TimestampOffset {
 
 impl LogSlice {
     pub(crate) fn empty(from: Offset) -> LogSlice {
-        LogSlice { file: Arc::new(EmptyFile), position: 0, len: 0, first_offset: from }
+        LogSlice { file: Arc::new(EmptyFile), position: 0, len: 0, first_offset: from, segment: None }
     }
 
     /// Whether there is nothing.
@@ -265,7 +267,8 @@ impl LogReader {
                 return Ok(None);
             }
             // A segment, and so a slice, is at most 2 GiB.
-            return Ok(Some(LogSlice { file, position, len: len as u32, first_offset }));
+            let segment = Some(Arc::clone(segment));
+            return Ok(Some(LogSlice { file, position, len: len as u32, first_offset, segment }));
         }
         Ok(Some(LogSlice::empty(wanted.from)))
     }

@@ -15,10 +15,11 @@ use std::sync::Arc;
 use logspine_protocol::types::Offset;
 
 use crate::disk::DiskFile;
-use crate::error::{ReadError, io_at};
+use crate::error::{Damage, ReadError, io_at};
 use crate::names;
 use crate::reader::{LogReader, LogSlice};
 use crate::segment::{Located, Segment, Wanted};
+use crate::walk::{Look, Walk, WalkError};
 use checks::{Checked, Checks};
 
 pub(crate) use rot::Rot;
@@ -138,7 +139,13 @@ impl LogReader {
             let len = (run.served.end - run.served.start) as u32;
             return Ok(VerifiedRead {
                 brought_in: is_old.then(|| BroughtIn { file: Arc::clone(&file), range: verified }),
-                slice: LogSlice { file, position: run.served.start, len, first_offset: run.first_offset },
+                slice: LogSlice {
+                    file,
+                    position: run.served.start,
+                    len,
+                    first_offset: run.first_offset,
+                    segment: Some(Arc::clone(segment)),
+                },
             });
         }
         Ok(nothing())
@@ -228,6 +235,30 @@ impl LogReader {
             (None, Some(bad)) => Err(bad.damage(segment, wanted.from).into()),
             (None, None) => Ok(Found::PastEnd),
         }
+    }
+}
+
+impl LogSlice {
+    /// Reads and verifies a slice that was found before and has left the page cache since.
+    pub fn bring_back(&self) -> Result<(), ReadError> {
+        let Some(segment) = &self.segment else { return Ok(()) };
+        let path = segment.path(names::LOG);
+        let file = segment.watched(&*self.file);
+        let end = self.position + u64::from(self.len);
+        let mut walk = Walk::new(&file, Look::Everything, self.position, end);
+        loop {
+            match walk.next() {
+                Ok(None) => break,
+                Ok(Some(_)) => {}
+                Err(WalkError::Io(error)) => return Err(io_at("read", &path)(error).into()),
+                Err(WalkError::Bad { position, reason }) => {
+                    let (offset, reason) = (self.first_offset, reason.to_string());
+                    return Err(Damage { path, position, offset, reason }.into());
+                }
+            }
+        }
+        segment.trust.verified(self.position..end);
+        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! One pass over the partitions of a fetch: a slice or an error of each, within the limits of the request.
 //!
-//! A pass takes no lock of a partition and reads no record: it finds where whole batches lie. The partitions
-//! are looked up once per request; a pass may be repeated after a wait. Everything about a partition (what is
+//! A pass takes no lock of a partition, reads no record and never waits for the disk: it finds where whole batches
+//! lie, and which partitions need `cold.rs`. The partitions are looked up once per request; a pass may be repeated
+//! after a wait. Everything about a partition (what is
 //! wanted, where it is, what was read) stands in one `Target`, so that a request makes one list and not four.
 
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Target {
     pub found: Result<Arc<PartitionHandle>, ErrorCode>,
     /// What the last pass found.
     pub read: PartitionRead,
+    /// The last pass found bytes that have to come from the disk, or to be verified: what it may read of them.
+    pub cold: Option<ReadBudget>,
     /// Whether the answer names it: a session leaves out what its client knows.
     pub has_news: bool,
 }
@@ -58,7 +61,8 @@ pub struct Target {
 impl Target {
     pub fn new(wanted: Wanted) -> Target {
         let unknown = ErrorCode::UnknownTopicOrPartition;
-        Target { wanted, found: Err(unknown), read: PartitionRead::error(unknown), has_news: true }
+        let read = PartitionRead::error(unknown);
+        Target { wanted, found: Err(unknown), read, cold: None, has_news: true }
     }
 }
 
@@ -66,14 +70,23 @@ impl Target {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Pass {
     pub bytes: i64,
+    /// There is more, which has to come from the disk.
+    pub is_cold: bool,
     /// An error, a divergence, or data of an older segment: answered at once, whatever min_bytes says.
-    has_news: bool,
+    pub has_news: bool,
 }
 
 impl Pass {
     pub fn is_enough(&self, wanted: i64) -> bool {
         self.has_news || self.bytes >= wanted
     }
+}
+
+/// What one partition has.
+enum Looked {
+    Read(PartitionRead),
+    /// The answer without the records, which have to come from the disk.
+    Cold(PartitionRead),
 }
 
 /// The limits of a request.
@@ -140,26 +153,45 @@ impl Reads {
     pub fn pass(&self, targets: &mut [Target]) -> Pass {
         let mut pass = Pass::default();
         for target in targets {
-            let read = match &target.found {
-                Ok(partition) => self.read(partition, &target.wanted, pass.bytes),
+            let budget = self.budget(&target.wanted, pass.bytes);
+            target.read = match &target.found {
+                Ok(partition) => match self.read(partition, &target.wanted, budget) {
+                    Looked::Read(read) => {
+                        target.cold = None;
+                        read
+                    }
+                    Looked::Cold(read) => {
+                        target.cold = Some(budget);
+                        pass.is_cold = true;
+                        read
+                    }
+                },
                 Err(code) => PartitionRead::error(*code),
             };
-            pass.has_news |= read.error != ErrorCode::None || read.diverging.is_some();
-            if let (Some(slice), Ok(partition)) = (&read.slice, &target.found) {
+            pass.has_news |= target.read.error != ErrorCode::None || target.read.diverging.is_some();
+            if let (Some(slice), Ok(partition)) = (&target.read.slice, &target.found) {
                 pass.bytes += i64::from(slice.len);
                 // A slice ends with its segment: from an older one more is there than it holds.
                 pass.has_news |= slice.first_offset < partition.view().log().active_base_offset();
             }
-            target.read = read;
         }
         pass
     }
 
-    fn read(&self, partition: &PartitionHandle, wanted: &Wanted, bytes_before: i64) -> PartitionRead {
+    /// What a partition may still give, after so many bytes of others.
+    pub fn budget(&self, wanted: &Wanted, bytes_before: i64) -> ReadBudget {
+        let left = (i64::from(self.bytes_max) - bytes_before).max(0);
+        ReadBudget {
+            bytes_max: left.min(i64::from(wanted.bytes_max.max(0))) as u32,
+            at_least_one_batch: bytes_before == 0,
+        }
+    }
+
+    fn read(&self, partition: &PartitionHandle, wanted: &Wanted, budget: ReadBudget) -> Looked {
         let view = partition.view();
         let fenced = partition_errors::of_epoch(wanted.current_leader_epoch, view.leader_epoch().0);
         if fenced != ErrorCode::None {
-            return PartitionRead::error(fenced);
+            return Looked::Read(PartitionRead::error(fenced));
         }
         let mut read = PartitionRead {
             high_watermark: view.high_watermark().0,
@@ -169,44 +201,52 @@ impl Reads {
         };
         if let Some(diverging) = diverging(partition, wanted) {
             read.diverging = Some(diverging);
-            return read;
+            return Looked::Read(read);
         }
-        let left = (i64::from(self.bytes_max) - bytes_before).max(0);
-        let budget = ReadBudget {
-            bytes_max: left.min(i64::from(wanted.bytes_max.max(0))) as u32,
-            at_least_one_batch: bytes_before == 0,
-        };
-        match self.slice(view, Offset(wanted.fetch_offset), budget) {
+        let (from, limit) = (Offset(wanted.fetch_offset), view.limit(self.isolation));
+        match view.log().try_read(from, limit, budget.bytes_max, budget.at_least_one_batch) {
+            Ok(None) => return Looked::Cold(read),
+            Ok(Some(slice)) => self.take(&mut read, partition, Ok(slice)),
+            Err(error) => self.take(&mut read, partition, Err(error)),
+        }
+        Looked::Read(read)
+    }
+
+    /// Puts what was read, or why it was not, into a partition's answer.
+    pub fn take(
+        &self,
+        read: &mut PartitionRead,
+        partition: &PartitionHandle,
+        slice: Result<LogSlice, ReadError>,
+    ) {
+        match slice.and_then(|slice| self.with_aborted(partition.view(), slice)) {
             Ok((slice, aborted)) => {
                 read.slice = (slice.len > 0).then_some(slice);
                 read.aborted = aborted;
             }
             Err(error) => {
-                let code = partition_errors::of_read(&error);
-                if code == ErrorCode::KafkaStorageError {
+                // A damage is named once, when it is found.
+                if matches!(error, ReadError::Storage(_)) {
                     tracing::error!(topic = %partition.topic, partition = partition.index, "fetch: {error}");
                 }
-                return PartitionRead::error(code);
+                *read = PartitionRead::error(partition_errors::of_read(&error));
             }
         }
-        read
     }
-}
 
-impl Reads {
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
     /// Whole batches, and for read_committed the transactions in them that were aborted.
-    fn slice(
+    fn with_aborted(
         &self,
         view: &PartitionView,
-        from: Offset,
-        budget: ReadBudget,
+        slice: LogSlice,
     ) -> Result<(LogSlice, Vec<AbortedTxn>), ReadError> {
-        let limit = view.limit(self.isolation);
-        let slice = view.log().read(from, limit, budget.bytes_max, budget.at_least_one_batch)?;
-        let aborted = if self.is_read_committed() {
-            view.log().aborted_transactions(&slice, limit)?
-        } else {
-            Vec::new()
+        let aborted = match self.isolation {
+            Isolation::LastStable => view.log().aborted_transactions(&slice, view.limit(self.isolation))?,
+            _ => Vec::new(),
         };
         Ok((slice, aborted))
     }
