@@ -17,7 +17,7 @@ use crate::demo::transcript::Transcript;
 use crate::demo::{Args, existing, story};
 use crate::image::{self, Product};
 use crate::interrupt;
-use crate::kube::Kube;
+use crate::kube::{Kube, kubectl_and_helm};
 use crate::process::{Program, signal};
 
 const SYSTEM: &str = "logspine-system";
@@ -28,6 +28,8 @@ const NODE_PORT: u16 = 30092;
 /// The cluster that the demo uses.
 pub struct Cluster {
     kubeconfig: PathBuf,
+    /// Where kubectl and helm are: versions that are known, not those that the person happens to have.
+    bin: PathBuf,
     /// Ours, or nothing if it is the person's.
     own: Option<Kube>,
 }
@@ -35,12 +37,12 @@ pub struct Cluster {
 impl Cluster {
     pub fn own(cache: &Cache) -> anyhow::Result<Cluster> {
         let kube = Kube::build(cache)?;
-        Ok(Cluster { kubeconfig: kube.kubeconfig(), own: Some(kube) })
+        Ok(Cluster { kubeconfig: kube.kubeconfig(), bin: kube.bin(), own: Some(kube) })
     }
 
-    pub fn existing(file: &Path) -> anyhow::Result<Cluster> {
+    pub fn existing(cache: &Cache, file: &Path) -> anyhow::Result<Cluster> {
         let kubeconfig = file.canonicalize().with_context(|| format!("no such file: {}", file.display()))?;
-        Ok(Cluster { kubeconfig, own: None })
+        Ok(Cluster { kubeconfig, bin: kubectl_and_helm(cache)?, own: None })
     }
 
     /// Removes what a demo left.
@@ -56,7 +58,7 @@ impl Cluster {
 
     fn program(&self, name: &str) -> Program {
         let path = std::env::var("PATH").unwrap_or_default();
-        let path = self.own.as_ref().map_or(path.clone(), |kube| format!("{}:{path}", kube.bin().display()));
+        let path = format!("{}:{path}", self.bin.display());
         // `env` finds the program on the path that it is given.
         Program::new("env").arg(format!("PATH={path}")).arg(name).env("KUBECONFIG", &self.kubeconfig)
     }

@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return local::run(&cache);
     }
     let cluster = match &args.kubeconfig {
-        Some(file) => kubernetes::Cluster::existing(file)?,
+        Some(file) => kubernetes::Cluster::existing(&cache, file)?,
         None => kubernetes::Cluster::own(&cache)?,
     };
     if args.down {
