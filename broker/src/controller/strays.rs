@@ -23,7 +23,7 @@ pub fn check_metadata_is_there(image: &MetadataImage, log_dir: &LogDir) -> Resul
     if !is_new(image) {
         return Ok(());
     }
-    let partitions = of_topics(log_dir)?.len();
+    let partitions = of_topics(log_dir.contents()?.partitions).count();
     if partitions == 0 {
         return Ok(());
     }
@@ -33,12 +33,13 @@ pub fn check_metadata_is_there(image: &MetadataImage, log_dir: &LogDir) -> Resul
 /// Renames what no topic claims, and frees what a deletion left behind.
 pub fn set_aside(image: &MetadataImage, partitions: &Registry) -> Result<(), StorageError> {
     let log_dir = partitions.log_dir();
-    for path in log_dir.contents()?.deleted {
+    let contents = log_dir.contents()?;
+    for path in contents.deleted {
         info!(path = %path.display(), "a deleted partition's bytes are freed");
         partitions.free_later(path);
     }
-    for dir in of_topics(log_dir)?.iter().filter(|dir| !is_claimed(image, dir)) {
-        let kept = rename(log_dir, dir).map_err(|source| StorageError::Io {
+    for dir in of_topics(contents.partitions).filter(|dir| !is_claimed(image, dir)) {
+        let kept = rename(log_dir, &dir).map_err(|source| StorageError::Io {
             action: "set aside",
             path: dir.path.clone(),
             source,
@@ -63,10 +64,8 @@ fn rename(log_dir: &LogDir, dir: &PartitionDir) -> std::io::Result<PathBuf> {
     Ok(kept)
 }
 
-fn of_topics(log_dir: &LogDir) -> Result<Vec<PartitionDir>, StorageError> {
-    let mut partitions = log_dir.contents()?.partitions;
-    partitions.retain(|dir| dir.topic != CLUSTER_METADATA_TOPIC_NAME);
-    Ok(partitions)
+fn of_topics(partitions: Vec<PartitionDir>) -> impl Iterator<Item = PartitionDir> {
+    partitions.into_iter().filter(|dir| dir.topic != CLUSTER_METADATA_TOPIC_NAME)
 }
 
 /// A directory without a topic id was being created when the process died: it belongs to the topic of its name.

@@ -62,13 +62,24 @@ impl Disk for RealDisk {
         let mut entries = Vec::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            let metadata = entry.metadata()?;
+            let is_dir = entry.file_type()?.is_dir();
+            // Asked of files only: a data directory holds a directory for each of its partitions.
+            let len_bytes = if is_dir { 0 } else { entry.metadata()?.len() };
             if let Ok(name) = entry.file_name().into_string() {
-                entries.push(Entry { name, is_dir: metadata.is_dir(), len_bytes: metadata.len() });
+                entries.push(Entry { name, is_dir, len_bytes });
             }
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
+    }
+
+    fn names(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path)? {
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

@@ -35,12 +35,12 @@ pub(crate) fn remove_snapshots_after(
 }
 
 fn snapshots(disk: &dyn Disk, dir: &Path) -> Result<Vec<(Offset, PathBuf)>, StorageError> {
-    let entries = disk.list(dir).map_err(io_at("list", dir))?;
+    let names = disk.names(dir).map_err(io_at("list", dir))?;
     let snapshot = |name: &str| match names::parse_segment_file(name)? {
         (offset, names::SNAPSHOT) => Some((offset, dir.join(name))),
         _ => None,
     };
-    Ok(entries.iter().filter_map(|entry| snapshot(&entry.name)).collect())
+    Ok(names.iter().filter_map(|name| snapshot(name)).collect())
 }
 
 /// The indexes of aborted transactions: believed below what was scanned, as far as they read back at all.
