@@ -10,15 +10,15 @@ use logspine_protocol::batch::iter_batches;
 use logspine_protocol::types::Offset;
 use logspine_storage::{Disk, Log, RealDisk};
 
-use crate::life::{DELETE_RETENTION_MS, Life, ROOMY, compact, open_args};
+use crate::life::{DELETE_RETENTION_MS, Life, ROOMY, Record, compact, open_args};
 use crate::support::kafka::{dump, dump_with_gaps, kafka_libs};
 use crate::{LATER_MS, compact_fully};
 
 /// Everything that two cleaners must agree on.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Left {
-    /// Offset, timestamp, key, value; control records too.
-    records: Vec<(i64, i64, Option<Vec<u8>>, Option<Vec<u8>>)>,
+    /// Control records too.
+    records: Vec<Record>,
     /// Of batches that have records.
     horizons: BTreeMap<i64, i64>,
     /// The last sequence of each producer that a header still tells.
@@ -45,7 +45,12 @@ fn left_in(dir: &Path) -> Left {
             for record in &batch.records().unwrap() {
                 let record = record.unwrap();
                 let copy = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-                left.records.push((record.offset.0, record.timestamp, copy(record.key), copy(record.value)));
+                left.records.push(Record {
+                    offset: record.offset.0,
+                    timestamp: record.timestamp,
+                    key: copy(record.key),
+                    value: copy(record.value),
+                });
             }
         }
     }

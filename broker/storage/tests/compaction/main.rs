@@ -292,3 +292,50 @@ fn retention_that_takes_the_segments_away_meanwhile_wins() {
     assert!(left.iter().all(|(path, ..)| !path.contains(".swap")), "{left:?}");
     read(&life.log.reader(), 700);
 }
+
+#[test]
+fn a_truncation_in_the_middle_of_a_swap_settles_it_first() {
+    let mut settled = 0;
+    for stop_at in 0..8 {
+        let (disk, shared) = sim();
+        let mut life = Life::live(4, &shared, Path::new(DATA), 60);
+        let (last_stable, before) = (life.last_stable(), read(&life.log.reader(), 1 << 20));
+        let (mut steps, cut) = (0, life.log.log_end() + -5);
+        let result = compact(&mut life.log, &mut None, last_stable, ROOMY, LATER_MS, |log| {
+            if steps == stop_at {
+                assert!(log.truncate_to(cut).unwrap());
+                let unfinished = contents(&disk).into_iter().find(|(path, ..)| path.ends_with(".swap"));
+                assert_eq!(unfinished, None, "at step {stop_at}");
+            }
+            steps += 1;
+        });
+        settled += u32::from(matches!(result, Err(CompactionError::Overtaken)));
+        let kept: Vec<_> = before.into_iter().filter(|record| record.offset < life.log.log_end().0).collect();
+        let must: Vec<_> =
+            life.expected(last_stable).into_iter().filter(|record| kept.contains(record)).collect();
+        within(&read(&life.log.reader(), 700), &kept, &must)
+            .unwrap_or_else(|error| panic!("{stop_at}: {error}"));
+        let args = open_args(&shared, Path::new(DATA));
+        within(&read(&Log::open(args).unwrap().0.reader(), 700), &kept, &must).unwrap();
+    }
+    assert!(settled > 0, "no swap was cut off");
+}
+
+#[test]
+fn a_log_that_is_compacted_and_deleted_loses_its_old_segments_as_well() {
+    let policy = |delete| logspine_storage::config::CleanupPolicy { delete, compact: true };
+    for (delete, expected) in [(false, false), (true, true)] {
+        let (_, shared) = sim();
+        let mut life = Life::live(4, &shared, Path::new(DATA), 60);
+        let mut config = life.log.config().clone();
+        (config.cleanup_policy, config.retention_bytes) = (policy(delete), 0);
+        life.log.update_config(config);
+        compact_fully(&mut life, ROOMY, LATER_MS);
+        let retained = life.log.enforce_retention(LATER_MS, life.last_stable()).unwrap();
+        assert_eq!(retained.deleted_segments > 0, expected, "delete={delete}");
+        assert_eq!(life.log.log_start() > Offset(0), expected);
+        // What is left is compacted from the new log start on.
+        compact_fully(&mut life, ROOMY, LATER_MS);
+        read(&life.log.reader(), 700);
+    }
+}
