@@ -53,13 +53,19 @@ impl Story {
         })
     }
 
-    /// Has a topic and an offset confirmed, strikes at a random moment, starts again, and asks for both.
+    /// Has a topic, an offset and some records confirmed, strikes at a random moment, starts again, and asks for both.
     pub fn strike(
         &mut self,
         random: &mut SplitMix,
         strike: impl FnOnce(&mut Broker) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        let before = self.load.written_bytes()?;
         self.confirm()?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.load.written_bytes()? == before {
+            ensure!(Instant::now() < deadline, "nothing was acknowledged for 20 s");
+            std::thread::sleep(Duration::from_millis(10)); // Polls the client's output.
+        }
         // The load runs; the moment is random.
         std::thread::sleep(Duration::from_millis(100 + random.below(600)));
         strike(&mut self.broker)?;

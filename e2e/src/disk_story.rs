@@ -90,6 +90,16 @@ impl DiskStory {
         Ok(())
     }
 
+    /// Waits until a counter that appears with its first error is there.
+    pub fn wait_told(&self, series: &str, within: Duration) -> anyhow::Result<()> {
+        let started = Instant::now();
+        while self.metric(series).is_err() {
+            ensure!(started.elapsed() < within, "nobody was told within {within:?}: {series}");
+            std::thread::sleep(Duration::from_millis(10)); // Polls the process outside.
+        }
+        Ok(())
+    }
+
     /// How many lines of the broker's log contain this.
     pub fn logged(&self, words: &str) -> anyhow::Result<usize> {
         Ok(self.broker.log()?.lines().filter(|line| line.contains(words)).count())

@@ -46,6 +46,11 @@ impl Load {
         Ok(text.lines().filter(|line| line.starts_with("ack ")).count())
     }
 
+    /// How much the client has written down; it grows with every few hundred acknowledgements.
+    pub fn written_bytes(&self) -> anyhow::Result<u64> {
+        Ok(std::fs::metadata(&self.output)?.len())
+    }
+
     /// Tells the client to stop, waits for the last answers, and returns what was sent and acknowledged.
     pub fn stop(mut self) -> anyhow::Result<History> {
         drop(self.client.stdin.take());

@@ -179,6 +179,12 @@ impl FaultFs {
         self.forget_cached(ino)
     }
 
+    /// Has the kernel forget what it has cached of a file: the next read asks the disk.
+    pub fn drop_cached(&self, path: &str) -> io::Result<()> {
+        let ino = self.disk().tree.find(path).map_err(io_error)?;
+        self.forget_cached(ino)
+    }
+
     fn forget_cached(&self, ino: u64) -> io::Result<()> {
         let session = self.session.as_ref().expect("mounted until dropped");
         match session.notifier().inval_inode(INodeNo(ino), 0, 0) {
