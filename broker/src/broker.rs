@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::api::fetch::sessions::FetchSessionCache;
 use crate::config::BrokerConfig;
 use crate::controller::MetadataHandle;
@@ -28,6 +30,8 @@ pub struct Broker {
     pub fetch_sessions: FetchSessionCache,
     /// The threads that wait for the disk.
     pub cold_reads: Arc<ColdReads>,
+    /// Bounds how many batches are inflated or compressed at the same time.
+    pub inflating: Arc<Semaphore>,
     pub metrics: Arc<Metrics>,
     pub lifecycle: Arc<Lifecycle>,
 }

@@ -12,6 +12,7 @@ use logspine_storage::disk::Disk;
 use logspine_storage::{LogDir, RealDisk, StorageError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::admin::{AdminError, AdminServer};
@@ -190,6 +191,7 @@ fn assemble(
     let cold_reads =
         Arc::new(ColdReads::start(config.cold_reads.replay_cache_bytes).map_err(StartError::Thread)?);
     let coordinator = Coordinator::start(Arc::clone(&config), metadata.clone(), Arc::clone(&partitions));
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let broker = Arc::new(Broker {
         fetch_sessions: FetchSessionCache::new(config.fetch_session_slots),
         cold_reads,
@@ -198,6 +200,7 @@ fn assemble(
         metadata,
         partitions,
         coordinator,
+        inflating: Arc::new(Semaphore::new(processors)),
         metrics,
         lifecycle,
     });

@@ -73,7 +73,7 @@ fn every_bad_batch_gets_kafkas_code_and_appends_nothing() {
     let future = batch(now_ms() + 7_200_000, &["from the future"]);
     for (what, bytes, expected) in [
         ("a flipped bit", corrupt, ErrorCode::CorruptMessage),
-        ("a cut batch", good[..good.len() - 1].to_vec(), ErrorCode::CorruptMessage),
+        ("a cut batch", good[..good.len() - 1].to_vec(), ErrorCode::InvalidRecord),
         ("magic 1", old_magic, ErrorCode::InvalidRecord),
         ("two batches", two, ErrorCode::InvalidRecord),
         ("no batch", Vec::new(), ErrorCode::InvalidRecord),
@@ -178,7 +178,16 @@ fn internal_topics_and_transactions_are_not_written_by_clients() {
     let mut transactional =
         BatchBuilder::new(Codec::None).producer(ProducerId(3), ProducerEpoch(0), 0).transactional();
     transactional.append(now_ms(), None, Some(b"x"), &[]);
-    assert_eq!(code(&produce(&mut client, "t", 0, &transactional.build())), ErrorCode::InvalidTxnState);
+    let transactional = transactional.build();
+    assert_eq!(
+        code(&produce(&mut client, "t", 0, &transactional)),
+        ErrorCode::TransactionalIdAuthorizationFailed,
+        "the bit without a transactional id"
+    );
+    let mut request = produce_request("t", 0, -1, &transactional);
+    request.transactional_id = Some("payments".into());
+    let answer: ProduceResponse<'_> = client.call(&request, ApiKey::Produce, PRODUCE);
+    assert_eq!(code(&answer.responses[0].partition_responses[0]), ErrorCode::InvalidTxnState);
     create_offsets_topic(&mut client);
     let response = produce(&mut client, "__consumer_offsets", 0, &batch(now_ms(), &["x"]));
     assert_eq!(code(&response), ErrorCode::InvalidTopicException);

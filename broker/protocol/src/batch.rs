@@ -9,10 +9,12 @@ mod builder;
 mod control;
 mod error;
 mod header;
+mod produced;
 mod record;
 mod rewrite;
 mod validate;
 mod varint;
+mod walk;
 
 pub use builder::BatchBuilder;
 pub use control::{ControlRecord, ControlRecordType};
@@ -20,9 +22,11 @@ pub use error::BatchError;
 pub use header::{
     Attributes, BatchHeader, HEADER_LEN, TimestampType, patch_offset_and_epoch, rewrite_for_log_append_time,
 };
+pub use produced::{Refused, TopicRules, admit};
 pub use record::{Header, Headers, RecordIter, RecordSet, RecordView};
 pub use rewrite::{BatchRewrite, offsets_alone, without_records};
 pub use validate::validate_produced;
+pub use walk::{FAULTS_MAX, RecordFault, RecordRules, TimestampWindow, Walk, walk};
 
 use crate::compression;
 

@@ -74,12 +74,37 @@ impl Codec {
     }
 }
 
+/// How hard a codec tries, in the codec's own numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Level(pub i32);
+
+impl Level {
+    /// The codec's own default, which is Kafka's: 6 for gzip, 3 for zstd. snappy and lz4 have one level here.
+    pub const DEFAULT: Level = Level(i32::MIN);
+
+    fn gzip(self) -> flate2::Compression {
+        match u32::try_from(self.0) {
+            Ok(level) => flate2::Compression::new(level.min(9)),
+            Err(_) => flate2::Compression::default(),
+        }
+    }
+
+    fn zstd(self) -> i32 {
+        if self == Level::DEFAULT { 3 } else { self.0 }
+    }
+}
+
 /// Compresses with Kafka's default level of the codec.
 pub fn compress(codec: Codec, input: &[u8]) -> Result<Cow<'_, [u8]>, CompressionError> {
+    compress_at(codec, Level::DEFAULT, input)
+}
+
+/// Compresses as hard as `level` says. lz4 and snappy have one level.
+pub fn compress_at(codec: Codec, level: Level, input: &[u8]) -> Result<Cow<'_, [u8]>, CompressionError> {
     let output = match codec {
         Codec::None => return Ok(Cow::Borrowed(input)),
         Codec::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level.gzip());
             encoder.write_all(input).and_then(|()| encoder.finish()).map_err(|e| codec.malformed(e))?
         }
         Codec::Snappy => xerial::compress(input).map_err(|e| codec.malformed(e))?,
@@ -91,7 +116,7 @@ pub fn compress(codec: Codec, input: &[u8]) -> Result<Cow<'_, [u8]>, Compression
             encoder.write_all(input).map_err(|e| codec.malformed(e))?;
             encoder.finish().map_err(|e| codec.malformed(e))?
         }
-        Codec::Zstd => zstd::stream::encode_all(input, 3).map_err(|e| codec.malformed(e))?,
+        Codec::Zstd => zstd::bulk::compress(input, level.zstd()).map_err(|e| codec.malformed(e))?,
     };
     Ok(Cow::Owned(output))
 }

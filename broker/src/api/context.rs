@@ -5,9 +5,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use logspine_protocol::api_key::ApiKey;
+use logspine_protocol::compression::Codec;
 use parking_lot::Mutex;
 
 use crate::broker::Broker;
@@ -20,6 +22,26 @@ pub struct ConnectionInfo {
     pub peer: SocketAddr,
     /// The address the client reached us at.
     pub local: SocketAddr,
+    /// Held by the produce request that appends now; those behind it wait in their order.
+    pub produce_turn: tokio::sync::Mutex<()>,
+    /// One bit for each codec that this client was seen to use rightly.
+    trusted_codecs: AtomicU8,
+}
+
+impl ConnectionInfo {
+    pub fn new(listener: ListenerName, peer: SocketAddr, local: SocketAddr) -> ConnectionInfo {
+        let produce_turn = tokio::sync::Mutex::const_new(());
+        ConnectionInfo { listener, peer, local, produce_turn, trusted_codecs: AtomicU8::new(0) }
+    }
+
+    /// Whether a batch of this codec was looked into and was right.
+    pub fn trusts(&self, codec: Codec) -> bool {
+        self.trusted_codecs.load(Ordering::Relaxed) & (1 << codec.id()) != 0
+    }
+
+    pub fn trust(&self, codec: Codec) {
+        self.trusted_codecs.fetch_or(1 << codec.id(), Ordering::Relaxed);
+    }
 }
 
 /// One request, its body apart.

@@ -94,7 +94,7 @@ macro_rules! apis {
                 min_version: 3,
                 max_version: 13,
                 difference: "acks=all is answered after the sync (`flush.messages=1`). Transactional batches are \
-                             refused: INVALID_TXN_STATE. Batches are stored as compressed by the producer.",
+                             refused: INVALID_TXN_STATE. How far records are checked: `message.validation`.",
             },
             ServedApi {
                 key: ApiKey::Fetch,

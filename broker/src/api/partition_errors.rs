@@ -36,8 +36,6 @@ fn of_log_append(error: &logspine_storage::AppendError) -> ErrorCode {
     match error {
         E::Batch(error) => of_batch(error),
         E::RecordTooLarge { .. } => ErrorCode::MessageTooLarge,
-        E::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
-        E::KeylessRecord { .. } => ErrorCode::InvalidRecord,
         E::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         E::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
         E::NotContiguous { .. } | E::Poisoned(_) | E::Damaged(_) | E::Storage(_) => {
@@ -48,12 +46,15 @@ fn of_log_append(error: &logspine_storage::AppendError) -> ErrorCode {
 
 pub fn of_batch(error: &BatchError) -> ErrorCode {
     match error {
-        BatchError::Truncated { .. } | BatchError::Length(_) | BatchError::Crc { .. } => {
-            ErrorCode::CorruptMessage
-        }
+        BatchError::Length(_) | BatchError::Crc { .. } => ErrorCode::CorruptMessage,
+        // 0 and 1 were once; whatever else stands there was never written by a producer.
+        BatchError::Magic(magic) if !(0..=1).contains(magic) => ErrorCode::CorruptMessage,
+        BatchError::TransactionalWithoutProducer => ErrorCode::TransactionalIdAuthorizationFailed,
         // Not CORRUPT_MESSAGE: a producer would send the same bytes again and again.
         BatchError::Codec(_) => ErrorCode::UnsupportedCompressionType,
-        BatchError::Magic(_)
+        BatchError::Truncated { .. }
+        | BatchError::Magic(_)
+        | BatchError::BaseOffset(_)
         | BatchError::Empty
         | BatchError::NotOneBatch { .. }
         | BatchError::Count { .. }
@@ -61,8 +62,7 @@ pub fn of_batch(error: &BatchError) -> ErrorCode {
         | BatchError::Record { .. }
         | BatchError::TrailingBytes { .. }
         | BatchError::Control
-        | BatchError::Sequence { .. }
-        | BatchError::TransactionalWithoutProducer => ErrorCode::InvalidRecord,
+        | BatchError::Sequence { .. } => ErrorCode::InvalidRecord,
     }
 }
 

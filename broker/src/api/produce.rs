@@ -1,15 +1,19 @@
 //! Produce: check each partition's batch, append, and for acks=all wait until it is committed.
 //!
-//! All appends of a request happen before its first await, so they keep the connection's order. Errors are
-//! per partition. acks=0 has no answer; if it failed, Kafka closes the connection, and so do we. Versions: 3
-//! to 13 (topic ids from 13, zstd from 7, record errors from 8). Exactly one v2 batch per partition, no
-//! control batches, no transactions yet. Kafka: KafkaApis.handleProduceRequest, ReplicaManager.appendRecords.
+//! Appends keep the connection's order: each request takes its turn, and gives it up when it has appended; it waits
+//! only if one before it inflates or compresses batches away from this thread. Errors are per partition. acks=0 has
+//! no answer; if it failed, Kafka closes the connection, and so do we. Versions: 3 to 13 (topic ids from 13, zstd
+//! from 7, record errors from 8). Exactly one v2 batch per partition, no control batches, no transactions yet; the
+//! records are judged in `admission`. Kafka: KafkaApis.handleProduceRequest, ReplicaManager.appendRecords.
+
+mod admission;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use logspine_cluster::metadata::configs::TopicConfig;
 use logspine_protocol::api_key::ApiKey;
-use logspine_protocol::batch::{self, BatchView};
+use logspine_protocol::batch::{self, BatchView, RecordFault, Refused};
 use logspine_protocol::compression::Codec;
 use logspine_protocol::error::ErrorCode;
 use logspine_protocol::messages::produce::{
@@ -18,7 +22,7 @@ use logspine_protocol::messages::produce::{
 };
 use logspine_protocol::types::Offset;
 use logspine_protocol::wire::{Message, Reader};
-use logspine_replica::{AppendError, Appended, LeaderAppend};
+use logspine_replica::{Appended, LeaderAppend};
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
@@ -72,8 +76,14 @@ impl Waiting {
 struct Failure {
     code: ErrorCode,
     message: String,
-    /// The record of the batch that is to blame, if one is.
-    record: Option<i32>,
+    /// The records of the batch that are to blame, with Kafka's words, if some are.
+    records: Vec<BatchIndexAndErrorMessage<'static>>,
+}
+
+impl Failure {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Failure {
+        Failure { code, message: message.into(), records: Vec::new() }
+    }
 }
 
 pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, Refusal> {
@@ -83,7 +93,9 @@ pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, R
     let acks = request.acks;
     let deadline = context.deadline(request.timeout_ms);
     let mut waiting = Waiting::default();
-    let mut responses = append_all(context, &request, &mut waiting);
+    let turn = context.connection.produce_turn.lock().await;
+    let mut responses = append_all(context, &request, &mut waiting).await;
+    drop(turn);
     wait_all(context, &mut responses, waiting, deadline).await;
     let response = ProduceResponse { responses, ..ProduceResponse::default() };
     if acks != 0 {
@@ -97,7 +109,7 @@ pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, R
     Ok(if failed { Outcome::Close } else { Outcome::NoAnswer })
 }
 
-fn append_all<'a>(
+async fn append_all<'a>(
     context: &RequestContext,
     request: &ProduceRequest<'a>,
     waiting: &mut Waiting,
@@ -115,7 +127,7 @@ fn append_all<'a>(
                 continue;
             }
             let place = (responses.len(), partitions.len());
-            partitions.push(match append_one(context, request.acks, topic, data, place, waiting) {
+            partitions.push(match append_one(context, request, topic, data, place, waiting).await {
                 Ok(response) => response,
                 Err(failure) => failed(context, topic, data.index, failure),
             });
@@ -129,26 +141,34 @@ fn append_all<'a>(
     responses
 }
 
-fn append_one(
+async fn append_one(
     context: &RequestContext,
-    acks: i16,
+    request: &ProduceRequest<'_>,
     topic: &TopicProduceData<'_>,
     data: &PartitionProduceData<'_>,
     place: (usize, usize),
     waiting: &mut Waiting,
 ) -> Result<PartitionProduceResponse<'static>, Failure> {
+    let acks = request.acks;
     if !matches!(acks, -1..=1) {
         let message = format!("acks={acks}: only -1, 0 and 1 are defined");
-        return Err(Failure { code: ErrorCode::InvalidRequiredAcks, message, record: None });
+        return Err(Failure::new(ErrorCode::InvalidRequiredAcks, message));
     }
     let partition = find(context, topic, data.index)?;
     let bytes = data.records.as_ref().and_then(|records| records.as_bytes()).unwrap_or_default();
-    let batch = check(context, &partition, bytes)?;
+    let config = partition.config();
+    let max_bytes = config.max_message_bytes;
+    check_size(bytes, max_bytes)?;
+    let batch = check(context, bytes, request.transactional_id.is_some())?;
+    let admitted = admission::admit(context, &config, &batch)
+        .await
+        .map_err(|refused| blame(context, &partition, &config, refused))?;
+    check_size(&admitted, max_bytes)?;
     let append = LeaderAppend { require_min_isr: acks == -1, now_ms: context.received_ms };
-    let (bytes_len, records) = (bytes.len() as u64, batch.record_count().unsigned_abs().into());
+    let (bytes_len, records) = (admitted.len() as u64, batch.record_count().unsigned_abs().into());
     let (topic, index) = place;
     let mut response = PartitionProduceResponse { index: data.index, ..PartitionProduceResponse::default() };
-    let awaited = match partition.append_produced(bytes, append)? {
+    let awaited = match partition.append_produced(&admitted, append)? {
         Produced::Now(appended) => {
             partition.traffic.appended(bytes_len, records);
             fill(&mut response, &appended);
@@ -185,7 +205,7 @@ fn find(
         }
         Lookup::Unknown => (ErrorCode::UnknownTopicOrPartition, "there is no such topic or partition"),
     };
-    Err(Failure { code, message: message.to_owned(), record: None })
+    Err(Failure::new(code, message))
 }
 
 fn may_write(
@@ -195,46 +215,76 @@ fn may_write(
     let is_internal = matches!(&*partition.topic, "__consumer_offsets" | "__transaction_state");
     if is_internal && context.client_id.as_deref() != Some(ADMIN_CLIENT_ID) {
         let message = format!("Cannot append to internal topic {}", partition.topic);
-        return Err(Failure { code: ErrorCode::InvalidTopicException, message, record: None });
+        return Err(Failure::new(ErrorCode::InvalidTopicException, message));
     }
     Ok(partition)
 }
 
-/// What can be said about a batch without its log.
+/// `max.message.bytes`, before and after the broker has compressed.
+fn check_size(bytes: &[u8], max_bytes: i32) -> Result<(), Failure> {
+    if bytes.len() <= usize::try_from(max_bytes).unwrap_or(0) {
+        return Ok(());
+    }
+    let message = format!("the record batch has {} bytes, max.message.bytes is {max_bytes}", bytes.len());
+    Err(Failure::new(ErrorCode::MessageTooLarge, message))
+}
+
+/// What can be said about a batch without its log and its records.
 fn check<'a>(
     context: &RequestContext,
-    partition: &PartitionHandle,
     bytes: &'a [u8],
+    is_transactional: bool,
 ) -> Result<BatchView<'a>, Failure> {
-    let max_bytes = partition.config().max_message_bytes;
-    if bytes.len() > usize::try_from(max_bytes).unwrap_or(0) {
-        let message = format!("the record batch has {} bytes, max.message.bytes is {max_bytes}", bytes.len());
-        return Err(Failure { code: ErrorCode::MessageTooLarge, message, record: None });
-    }
-    let batch = batch::validate_produced(bytes).map_err(|error| Failure {
-        code: partition_errors::of_batch(&error),
-        message: error.to_string(),
-        record: None,
-    })?;
+    let batch = batch::validate_produced(bytes)
+        .map_err(|error| Failure::new(partition_errors::of_batch(&error), error.to_string()))?;
     if context.api_version < ZSTD_VERSION_MIN && matches!(batch.codec(), Ok(Codec::Zstd)) {
-        let message = "Produce requests with version < 7 may not use zstd".to_owned();
-        return Err(Failure { code: ErrorCode::UnsupportedCompressionType, message, record: None });
+        let message = "Produce requests with version < 7 may not use zstd";
+        return Err(Failure::new(ErrorCode::UnsupportedCompressionType, message));
     }
     if batch.is_transactional() {
-        let message = "transactions are not supported by this version".to_owned();
-        return Err(Failure { code: ErrorCode::InvalidTxnState, message, record: None });
+        let (code, message) = match is_transactional {
+            true => (ErrorCode::InvalidTxnState, "transactions are not supported by this version"),
+            false => (
+                ErrorCode::TransactionalIdAuthorizationFailed,
+                "a transactional batch without transactional id",
+            ),
+        };
+        return Err(Failure::new(code, message));
     }
     Ok(batch)
 }
 
+/// Names the records that are to blame, in Kafka's words.
+fn blame(
+    context: &RequestContext,
+    partition: &PartitionHandle,
+    config: &TopicConfig,
+    refused: Refused,
+) -> Failure {
+    let faults = match refused {
+        Refused::Batch(error) => return Failure::new(partition_errors::of_batch(&error), error.to_string()),
+        Refused::Records(faults) => faults,
+    };
+    let name = format!("{}-{}", partition.topic, partition.index);
+    let records = faults.iter().map(|&(index, fault)| BatchIndexAndErrorMessage {
+        batch_index: index,
+        batch_index_error_message: Some(
+            admission::words(fault, index, &name, config, context.received_ms).into(),
+        ),
+    });
+    let is_timestamp = |fault: &RecordFault| !matches!(fault, RecordFault::NoKey);
+    let (code, message) = match faults.iter().any(|(_, fault)| is_timestamp(fault)) {
+        true => {
+            (ErrorCode::InvalidTimestamp, "One or more records have been rejected due to invalid timestamp")
+        }
+        false => (ErrorCode::InvalidRecord, "One or more records have been rejected: they have no key"),
+    };
+    Failure { code, message: message.to_owned(), records: records.collect() }
+}
+
 impl From<PartitionError> for Failure {
     fn from(error: PartitionError) -> Failure {
-        use logspine_storage::AppendError::KeylessRecord;
-        let record = match &error {
-            PartitionError::Append(AppendError::Log(KeylessRecord { index })) => i32::try_from(*index).ok(),
-            _ => None,
-        };
-        Failure { code: partition_errors::of_partition(&error), message: error.to_string(), record }
+        Failure::new(partition_errors::of_partition(&error), error.to_string())
     }
 }
 
@@ -244,7 +294,7 @@ fn failed(
     index: i32,
     failure: Failure,
 ) -> PartitionProduceResponse<'static> {
-    let Failure { code, message, record } = failure;
+    let Failure { code, message, records } = failure;
     context.broker.metrics.failed_produce_requests.inc();
     let name: &dyn std::fmt::Display = if context.api_version >= 13 { &topic.topic_id } else { &topic.name };
     // What a client does wrong by being new or slow is no news; broken bytes are.
@@ -258,17 +308,13 @@ fn failed(
         }
         _ => warn!(topic = %name, partition = index, client = context.client(), "not produced: {message}"),
     }
-    let record_errors = record.map(|batch_index| BatchIndexAndErrorMessage {
-        batch_index,
-        batch_index_error_message: Some(message.clone().into()),
-    });
     PartitionProduceResponse {
         index,
         error_code: code.code(),
         base_offset: -1,
         log_append_time_ms: -1,
         log_start_offset: -1,
-        record_errors: record_errors.into_iter().collect(),
+        record_errors: records,
         error_message: Some(message.into()),
         ..PartitionProduceResponse::default()
     }
@@ -297,7 +343,7 @@ async fn wait_all(
             Ok(None) => continue,
             Ok(Some(end_offset)) => partition.wait_committed(end_offset, deadline).await.map_err(|error| {
                 warn!(topic = %partition.topic, partition = partition.index, "appended but not committed: {error}");
-                Failure { code: partition_errors::of_wait(error), message: error.to_string(), record: None }
+                Failure::new(partition_errors::of_wait(error), error.to_string())
             }),
             Err(failure) => Err(failure),
         };
@@ -320,7 +366,7 @@ async fn wait_appended(
         Ok(Err(_)) => Err(PartitionError::Closed.into()),
         Err(_) => {
             let message = format!("the disk of {}-{} is slow", partition.topic, partition.index);
-            Err(Failure { code: ErrorCode::RequestTimedOut, message, record: None })
+            Err(Failure::new(ErrorCode::RequestTimedOut, message))
         }
     }
 }

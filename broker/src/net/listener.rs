@@ -183,7 +183,7 @@ async fn accept(
                 // Answers are whole; waiting to fill a packet would only delay them.
                 let _ = stream.set_nodelay(true);
                 let local = stream.local_addr().unwrap_or(bound.local);
-                let info = ConnectionInfo { listener: bound.name.clone(), peer, local };
+                let info = ConnectionInfo::new(bound.name.clone(), peer, local);
                 let Ok(stream) = stream.into_std() else { continue };
                 let (broker, memory) = (Arc::clone(&broker), memory.clone());
                 let counted = broker.metrics.connection_opened();

@@ -35,8 +35,6 @@ pub fn log_config(topic: &TopicConfig, producer_id_expiration_ms: i64) -> LogCon
             TimestampType::CreateTime => batch::TimestampType::CreateTime,
             TimestampType::LogAppendTime => batch::TimestampType::LogAppendTime,
         },
-        message_timestamp_before_max_ms: topic.message_timestamp_before_max_ms,
-        message_timestamp_after_max_ms: topic.message_timestamp_after_max_ms,
         producer_id_expiration_ms,
         ..LogConfig::default()
     }

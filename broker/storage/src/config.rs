@@ -63,10 +63,6 @@ pub struct LogConfig {
     pub max_message_bytes: i32,
     /// `message.timestamp.type`
     pub message_timestamp_type: TimestampType,
-    /// `message.timestamp.before.max.ms`
-    pub message_timestamp_before_max_ms: i64,
-    /// `message.timestamp.after.max.ms`
-    pub message_timestamp_after_max_ms: i64,
     /// `producer.id.expiration.ms`, a broker config.
     pub producer_id_expiration_ms: i64,
     /// Bugs for tests; empty unless the cargo feature `planted` is on.
@@ -92,8 +88,6 @@ impl Default for LogConfig {
             flush_ms: i64::MAX,
             max_message_bytes: (1 << 20) + 12,
             message_timestamp_type: TimestampType::CreateTime,
-            message_timestamp_before_max_ms: i64::MAX,
-            message_timestamp_after_max_ms: 3_600_000,
             producer_id_expiration_ms: 86_400_000,
             planted: Planted::default(),
         }
@@ -132,8 +126,6 @@ impl LogConfig {
                     _ => return Err(refuse("it must be CreateTime or LogAppendTime")),
                 }
             }
-            "message.timestamp.before.max.ms" => self.message_timestamp_before_max_ms = long(0)?,
-            "message.timestamp.after.max.ms" => self.message_timestamp_after_max_ms = long(0)?,
             "producer.id.expiration.ms" => self.producer_id_expiration_ms = long(1)?,
             _ => return Ok(false),
         }

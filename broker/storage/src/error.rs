@@ -70,14 +70,6 @@ pub enum AppendError {
     /// `max.message.bytes`.
     #[error("the record batch has {size_bytes} bytes, max.message.bytes is {max_message_bytes}")]
     RecordTooLarge { size_bytes: usize, max_message_bytes: i32 },
-    /// `message.timestamp.before.max.ms` and `after.max.ms`.
-    #[error(
-        "timestamp {timestamp} is outside of the allowed window around {now_ms} (before {before_max_ms} ms, after {after_max_ms} ms)"
-    )]
-    InvalidTimestamp { timestamp: i64, now_ms: i64, before_max_ms: i64, after_max_ms: i64 },
-    /// A compacted topic needs keys.
-    #[error("record {index} of the batch has no key, and the topic is compacted")]
-    KeylessRecord { index: usize },
     /// A gap in a producer's sequences.
     #[error(
         "producer {producer_id} epoch {producer_epoch} sent sequence {sequence}, its last one was {last_sequence}"

@@ -7,6 +7,9 @@
 
 mod api_versions;
 mod duplicates;
+#[path = "../foreign/mod.rs"]
+mod foreign;
+mod hostile;
 mod kafka;
 #[path = "../support/mod.rs"]
 mod support;
@@ -33,9 +36,15 @@ fn the_same_question_gets_the_same_answer_as_from_apache_kafka() {
     }
     let dir = tempfile::tempdir().unwrap();
     let kafka = Kafka::start(&libs, dir.path());
-    let broker = Broker::start(&["offsets.topic.num.partitions=1"]);
+    let broker = Broker::start(&[
+        "offsets.topic.num.partitions=1",
+        "log.message.validation=record",
+        "group.initial.rebalance.delay.ms=0",
+    ]);
     let (theirs, ours) = (kafka.address(), broker.address());
     api_versions::every_p0_api_has_kafkas_range_and_every_other_difference_a_reason(&theirs, &ours);
+    hostile::hostile_and_odd_batches_are_judged_alike(&theirs, &ours);
+    hostile::whatever_was_admitted_is_read_by_apaches_consumer(&broker);
     duplicates::what_is_named_twice_or_asked_too_late_is_answered_alike(&theirs, &ours);
 }
 

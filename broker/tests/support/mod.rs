@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test uses its part of this")]
 
 pub mod calls;
+pub mod forge;
 pub mod page_cache;
 pub mod raw;
 

@@ -29,6 +29,9 @@ pub enum BatchError {
     /// A produce request carries exactly one batch for each partition.
     #[error("{trailing} bytes follow the one record batch that a partition may carry")]
     NotOneBatch { trailing: usize },
+    /// A producer counts from 0; the log assigns offsets.
+    #[error("the base offset of a produced batch must be 0, and it is {0}")]
+    BaseOffset(i64),
     /// The offsets that the header spans and the records that it counts must agree.
     #[error("the batch counts {records} records but its last offset delta is {last_offset_delta}")]
     Count { records: i32, last_offset_delta: i32 },

@@ -160,7 +160,7 @@ fn decode<'s>(set: &RecordSet<'_>, rest: &mut &'s [u8]) -> Result<RecordView<'s>
     let headers = check_headers(body, header_count)?;
     Ok(RecordView {
         offset: Offset(set.base_offset.0.saturating_add(i64::from(offset_delta))),
-        timestamp: set.log_append_time.unwrap_or_else(|| set.base_timestamp.saturating_add(timestamp_delta)),
+        timestamp: set.log_append_time.unwrap_or_else(|| set.base_timestamp.wrapping_add(timestamp_delta)),
         key,
         value,
         headers,
@@ -174,6 +174,11 @@ fn take_bytes<'s>(input: &mut &'s [u8]) -> Option<Option<&'s [u8]>> {
     let (bytes, rest) = input.split_at_checked(length)?;
     *input = rest;
     Some(Some(bytes))
+}
+
+/// Hops over a length and that many bytes; false for Kafka's null. `None`: cut.
+pub(super) fn skip_bytes(input: &mut &[u8]) -> Option<bool> {
+    take_bytes(input).map(|bytes| bytes.is_some())
 }
 
 fn check_headers(bytes: &[u8], count: i32) -> Result<Headers<'_>, &'static str> {

@@ -4,6 +4,13 @@
 
 /// Reads a zigzag 64-bit varint; `None` if it is cut or longer than 10 bytes.
 pub(super) fn read_varlong(input: &mut &[u8]) -> Option<i64> {
+    // Nearly every number of a record fits into one byte.
+    if let Some((&byte, rest)) = input.split_first()
+        && byte < 0x80
+    {
+        *input = rest;
+        return Some(i64::from(byte >> 1) ^ i64::from(byte & 1).wrapping_neg());
+    }
     let mut raw: u64 = 0;
     for (index, byte) in input.iter().copied().enumerate().take(10) {
         let shift = u32::try_from(index).ok()?.saturating_mul(7);

@@ -48,7 +48,7 @@ impl AppendInfo {
 
 impl Log {
     /// Appends batches that a producer, or a state log, has built; assigns offsets from the log end. Validated
-    /// before by `batch::validate_produced`. Each batch is atomic; an error leaves those before it appended.
+    /// before by `batch::validate_produced` and `batch::admit`. Each batch is atomic; an error leaves those before it appended.
     pub fn append_as_leader(
         &mut self,
         batches: &[u8],
@@ -70,7 +70,7 @@ impl Log {
         epoch: LeaderEpoch,
         now_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
-        self.check_limits(batch, now_ms)?;
+        self.check_limits(batch)?;
         if let Some(known) = self.producers.check(batch)? {
             return Ok(AppendInfo {
                 first_offset: known.first_offset(),
@@ -140,8 +140,8 @@ impl Log {
         })
     }
 
-    /// What the topic's configs allow.
-    fn check_limits(&self, batch: &BatchView<'_>, now_ms: i64) -> Result<(), AppendError> {
+    /// What the log itself relies on; records, keys and timestamps were judged by `batch::admit`.
+    fn check_limits(&self, batch: &BatchView<'_>) -> Result<(), AppendError> {
         let config = &self.config;
         let size_bytes = batch.total_len();
         if size_bytes > config.max_message_bytes.max(0) as usize {
@@ -153,39 +153,6 @@ impl Log {
         if batch.last_offset_delta() < 0 {
             let (records, last_offset_delta) = (batch.record_count(), batch.last_offset_delta());
             return Err(BatchError::Count { records, last_offset_delta }.into());
-        }
-        if batch.is_control() {
-            return Ok(());
-        }
-        if config.message_timestamp_type == TimestampType::CreateTime {
-            self.check_timestamps(batch, now_ms)?;
-        }
-        if config.cleanup_policy.compact {
-            for (index, record) in batch.records()?.iter().enumerate() {
-                if record?.key.is_none() {
-                    return Err(AppendError::KeylessRecord { index });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The upper bound needs the header alone; the lower one, off by default, needs every record.
-    fn check_timestamps(&self, batch: &BatchView<'_>, now_ms: i64) -> Result<(), AppendError> {
-        let before_max_ms = self.config.message_timestamp_before_max_ms;
-        let after_max_ms = self.config.message_timestamp_after_max_ms;
-        let refuse =
-            |timestamp| AppendError::InvalidTimestamp { timestamp, now_ms, before_max_ms, after_max_ms };
-        if batch.max_timestamp().saturating_sub(now_ms) > after_max_ms {
-            return Err(refuse(batch.max_timestamp()));
-        }
-        if before_max_ms < i64::MAX {
-            for record in &batch.records()? {
-                let timestamp = record?.timestamp;
-                if timestamp != NO_TIMESTAMP && now_ms.saturating_sub(timestamp) > before_max_ms {
-                    return Err(refuse(timestamp));
-                }
-            }
         }
         Ok(())
     }

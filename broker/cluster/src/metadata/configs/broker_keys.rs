@@ -16,14 +16,13 @@ const NO_FLUSH_TIMER: &str =
 const NO_KIP848: &str =
     "the new consumer group protocol is not advertised, and clients fall back to the classic one";
 const NO_RATE: &str = "connections are bounded in number, not in rate";
-const NO_RECOMPRESSION: &str =
-    "batches are stored as the producer compressed them; set compression.type at the producer";
 const NO_SECURITY: &str =
     "there is no authorizer; a broker that ignored this would be open where it should not";
 const NO_SELECTOR: &str = "consumers read from the leader, the only replica";
 const NO_SHARE: &str = "share groups are not advertised";
 const NO_TIERING: &str = "there is no remote storage; every record stays on the broker's own disk";
 const NO_TXN: &str = "transactions are not advertised";
+const ONE_LZ4_LEVEL: &str = "the lz4 encoder here has one level, a fast one; readers see no difference";
 const ONE_BROKER: &str = "one broker is the whole cluster; it has nobody to talk to";
 const ONE_DIRECTORY: &str = "there is one data directory";
 const ONE_REPLICA: &str = "every partition has one replica, which leads";
@@ -45,10 +44,10 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("broker.rack", String, None, Any, Honoured, "Rack of this broker, told in metadata and used to spread replicas."),
     ConfigKey::new("broker.session.timeout.ms", Int, Some("9000"), Any, Accepted(ONE_BROKER), "Silence after which the controller fences a broker."),
     ConfigKey::new("cluster.id", String, None, Any, Honoured, "The cluster this broker must belong to; the start is refused over the data of another.").differs(None, "Kafka takes it from a format step; here an empty directory formats itself, and this key guards against a foreign one"),
-    ConfigKey::new("compression.gzip.level", Int, Some("-1"), GzipLevel, Refused(NO_RECOMPRESSION), "Level of gzip where the broker compresses; default of the topic key.").dynamic(),
-    ConfigKey::new("compression.lz4.level", Int, Some("9"), Between(1, 17), Refused(NO_RECOMPRESSION), "Level of lz4 where the broker compresses; default of the topic key.").dynamic(),
-    ConfigKey::new("compression.type", String, Some("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), Refused(NO_RECOMPRESSION), "Codec of stored batches; default of the topic key.").dynamic(),
-    ConfigKey::new("compression.zstd.level", Int, Some("3"), Between(-131_072, 22), Refused(NO_RECOMPRESSION), "Level of zstd where the broker compresses; default of the topic key.").dynamic(),
+    ConfigKey::new("compression.gzip.level", Int, Some("-1"), GzipLevel, Honoured, "Level of gzip where the broker compresses; default of the topic key.").dynamic(),
+    ConfigKey::new("compression.lz4.level", Int, Some("9"), Between(1, 17), Accepted(ONE_LZ4_LEVEL), "Level of lz4 where the broker compresses; default of the topic key.").dynamic(),
+    ConfigKey::new("compression.type", String, Some("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), Honoured, "Codec of stored batches; default of the topic key.").dynamic(),
+    ConfigKey::new("compression.zstd.level", Int, Some("3"), Between(-131_072, 22), Honoured, "Level of zstd where the broker compresses; default of the topic key.").dynamic(),
     ConfigKey::new("connections.max.idle.ms", Long, Some("600000"), Any, Honoured, "A connection that is silent for longer is closed."),
     ConfigKey::new("connections.max.stall.ms", Long, Some("30000"), AtLeast(1), Honoured, "How long a connection that sent a part of a request may send, or get memory for, nothing more.").differs(None, "halves of requests hold memory that others wait for"),
     ConfigKey::new("controlled.shutdown.enable", Boolean, Some("true"), Any, Fixed(ALWAYS_CONTROLLED), "Whether a broker hands over its leadership before it stops."),
@@ -95,9 +94,9 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("log.cleanup.policy", List, Some("delete"), ListOf(&["compact", "delete"]), Honoured, "Default of the topic key cleanup.policy.").dynamic(),
     ConfigKey::new("log.dir", List, Some("./data"), Any, Honoured, "Data directory, if log.dirs is not set.").differs(Some("/tmp/kafka-logs"), "a temporary folder would lose records at the next boot"),
     ConfigKey::new("log.dirs", List, Some("./data"), Any, Honoured, "Data directory; this version keeps its data in one.").differs(None, "a temporary folder would lose records at the next boot"),
+    ConfigKey::new("log.disk.reserve.bytes", Long, Some("16777216"), AtLeast(0), Honoured, "Room on the disk that produced records never take.").differs(None, "a full disk refuses what is produced and nothing else: topics can be deleted, offsets committed, the broker restarted"),
     ConfigKey::new("log.flush.interval.messages", Long, Some("1"), AtLeast(1), Honoured, "Default of the topic key flush.messages.").dynamic().differs(Some(LONG_MAX), "the broker-wide default of flush.messages"),
     ConfigKey::new("log.flush.interval.ms", Long, None, Any, Refused(NO_FLUSH_TIMER), "Default of the topic key flush.ms.").dynamic(),
-    ConfigKey::new("log.disk.reserve.bytes", Long, Some("16777216"), AtLeast(0), Honoured, "Room on the disk that produced records never take.").differs(None, "a full disk refuses what is produced and nothing else: topics can be deleted, offsets committed, the broker restarted"),
     ConfigKey::new("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0), Honoured, "How often the recovery points are written."),
     ConfigKey::new("log.flush.scheduler.interval.ms", Long, Some(LONG_MAX), Any, Refused(NO_FLUSH_TIMER), "How often the broker looks for logs to sync by time.").dynamic(),
     ConfigKey::new("log.index.interval.bytes", Int, Some("4096"), AtLeast(0), Honoured, "Default of the topic key index.interval.bytes.").dynamic(),
@@ -107,6 +106,7 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("log.message.timestamp.after.max.ms", Long, Some("3600000"), AtLeast(0), Honoured, "Default of the topic key message.timestamp.after.max.ms.").dynamic(),
     ConfigKey::new("log.message.timestamp.before.max.ms", Long, Some(LONG_MAX), AtLeast(0), Honoured, "Default of the topic key message.timestamp.before.max.ms.").dynamic(),
     ConfigKey::new("log.message.timestamp.type", String, Some("CreateTime"), OneOf(&["CreateTime", "LogAppendTime"]), Honoured, "Default of the topic key message.timestamp.type.").dynamic(),
+    ConfigKey::new("log.message.validation", String, Some("batch"), OneOf(&["batch", "record"]), Honoured, "Default of the topic key message.validation.").dynamic().differs(None, "inflating costs several times what the rest of an append does; see decision 0022"),
     ConfigKey::new("log.preallocate", Boolean, Some("false"), Any, Fixed(SPACE_AHEAD), "Default of the topic key preallocate.").dynamic(),
     ConfigKey::new("log.retention.bytes", Long, Some("-1"), Any, Honoured, "Default of the topic key retention.bytes.").dynamic(),
     ConfigKey::new("log.retention.check.interval.ms", Long, Some("300000"), AtLeast(1), Honoured, "How often segments are checked against retention."),

@@ -24,7 +24,7 @@ pub use reference::reference_markdown;
 pub use resolve::{
     ConfigSource, Layers, Resolved, SynonymValue, broker_number, resolve_broker, resolve_topic,
 };
-pub use topic_config::{CleanupPolicy, TimestampType, TopicConfig};
+pub use topic_config::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};
 pub use topic_keys::TOPIC_KEYS;
 pub use validate::{
     ConfigError, validate_broker_change, validate_file, validate_topic_change, validate_topic_set,

@@ -82,9 +82,9 @@ fn values_are_refused_in_kafkas_words() {
 #[test]
 fn what_is_not_acted_on_is_refused_unless_that_is_safe() {
     assert_eq!(
-        refusal("compression.type", "zstd"),
-        "compression.type cannot be set to zstd: batches are stored as the producer compressed them; set \
-         compression.type at the producer"
+        refusal("preallocate", "true"),
+        "preallocate cannot be set to true: space is reserved ahead in pieces for every segment; a whole segment at \
+         once is not offered"
     );
     assert!(refusal("remote.storage.enable", "true").contains("there is no remote storage"));
     validate_topic_change("cleanup.policy", "compact").expect("keeping every record is safe");
@@ -96,6 +96,7 @@ fn what_is_not_acted_on_is_refused_unless_that_is_safe() {
 fn a_file_is_judged_by_the_same_rows() {
     let file = map(&[
         ("compression.type", "gzip"),
+        ("log.preallocate", "true"),
         ("controlled.shutdown.enable", "true"),
         ("log.retention.hours", "168"),
         ("log.segment.bytes", "many"),
@@ -103,7 +104,7 @@ fn a_file_is_judged_by_the_same_rows() {
     ]);
     let found: Vec<_> = validate_file(&file).iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 2);
-    assert!(found[0].starts_with("compression.type cannot be set to gzip: "));
+    assert!(found[0].starts_with("log.preallocate cannot be set to true: "));
     assert_eq!(found[1], "Invalid value many for configuration log.segment.bytes: Not a number of type INT");
 }
 

@@ -14,6 +14,22 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
+/// Who compresses batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompressionType {
+    /// The producer, as it likes.
+    Producer,
+    Uncompressed,
+    Gzip {
+        level: i32,
+    },
+    Snappy,
+    Lz4,
+    Zstd {
+        level: i32,
+    },
+}
+
 /// What may be removed from a log. Neither flag: everything stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CleanupPolicy {
@@ -26,6 +42,7 @@ pub struct CleanupPolicy {
 pub struct TopicConfig {
     pub cleanup_policy: CleanupPolicy,
     pub delete_retention_ms: i64,
+    pub compression_type: CompressionType,
     pub file_delete_delay_ms: i64,
     pub flush_messages: i64,
     pub index_interval_bytes: i32,
@@ -37,6 +54,8 @@ pub struct TopicConfig {
     /// In millionths.
     pub min_cleanable_dirty_ratio_ppm: u32,
     pub min_compaction_lag_ms: i64,
+    /// `message.validation=record`
+    pub is_validated_by_record: bool,
     pub min_insync_replicas: i32,
     /// -1 = no limit.
     pub retention_bytes: i64,
@@ -57,6 +76,7 @@ impl TopicConfig {
         Self {
             cleanup_policy: CleanupPolicy::parse(&text("cleanup.policy", layers)),
             delete_retention_ms: number("delete.retention.ms", layers),
+            compression_type: compression_type(layers),
             file_delete_delay_ms: number("file.delete.delay.ms", layers),
             flush_messages: number("flush.messages", layers),
             index_interval_bytes: number("index.interval.bytes", layers),
@@ -67,6 +87,7 @@ impl TopicConfig {
             message_timestamp_type: timestamp_type,
             min_cleanable_dirty_ratio_ppm: millionths(number("min.cleanable.dirty.ratio", layers)),
             min_compaction_lag_ms: number("min.compaction.lag.ms", layers),
+            is_validated_by_record: text("message.validation", layers) == "record",
             min_insync_replicas: number("min.insync.replicas", layers),
             retention_bytes: number("retention.bytes", layers),
             retention_ms: number("retention.ms", layers),
@@ -87,6 +108,17 @@ impl CleanupPolicy {
 
 fn millionths(ratio: f64) -> u32 {
     (ratio.clamp(0.0, 1.0) * 1e6).round() as u32
+}
+
+fn compression_type(layers: &Layers<'_>) -> CompressionType {
+    match text("compression.type", layers).as_str() {
+        "uncompressed" => CompressionType::Uncompressed,
+        "gzip" => CompressionType::Gzip { level: number("compression.gzip.level", layers) },
+        "snappy" => CompressionType::Snappy,
+        "lz4" => CompressionType::Lz4,
+        "zstd" => CompressionType::Zstd { level: number("compression.zstd.level", layers) },
+        _ => CompressionType::Producer,
+    }
 }
 
 fn text(name: &str, layers: &Layers<'_>) -> String {
