@@ -61,7 +61,8 @@ impl Queue {
 
     /// Where opens begin to wait.
     fn length_max(&self) -> usize {
-        self.limit + self.limit / 4
+        // Without a limit of the process this one is as large as can be.
+        self.limit.saturating_add(self.limit / 4)
     }
 
     /// Takes in one that is about to be opened, and closes a few if there are too many.
