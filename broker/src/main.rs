@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use logspine::cli::{self, ClientCommand};
 use logspine::config::{BrokerConfig, ConfigSources};
+use logspine::kafka::export::ExportKafkaCommand;
 use logspine::kafka::import::ImportKafkaCommand;
 use logspine::logging::{self, LogFormat};
 use logspine::reference::Page;
@@ -30,6 +31,8 @@ enum Command {
     Client(ClientCommand),
     /// Take over the directories of a stopped Apache Kafka node
     ImportKafka(ImportKafkaCommand),
+    /// Give partitions back to a stopped Apache Kafka node
+    ExportKafka(ExportKafkaCommand),
     /// Print a page of docs/reference
     #[command(hide = true)]
     Reference {
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Broker(arguments) => run_broker(arguments),
         Command::Client(command) => cli::run(command),
         Command::ImportKafka(command) => command.run(),
+        Command::ExportKafka(command) => command.run(),
         Command::Reference { page } => {
             print!("{}", page.markdown());
             ExitCode::SUCCESS

@@ -1,8 +1,9 @@
 //! An Apache Kafka node of the jars that `LOGSPINE_KAFKA_LIBS` names: format, start, stop, start again.
 //!
 //! Combined mode, two log directories, ports that stay the same over restarts. It listens on loopback and ends with
-//! this value; processes are ended by the id that was started.
+//! this value; processes are ended by the id that was started. And the judge of what two clusters tell.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -126,4 +127,64 @@ pub fn java() -> anyhow::Result<Command> {
     let mut java = Command::new("java");
     java.args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]).arg(libs.join("*"));
     Ok(java)
+}
+
+/// Where two tellings of `kafka_directories.py` differ, a few lines of it. A compacted topic may have been cleaned
+/// once more in between: then nothing may have appeared or moved, and each key must keep its last value.
+pub fn differences(before: &[String], after: &[String]) -> Vec<String> {
+    let is_compacted = |line: &&String| line.contains("\"compacted\"") && line.contains("\"offset\"");
+    let exact =
+        |lines: &[String]| lines.iter().filter(|line| !is_compacted(line)).cloned().collect::<Vec<_>>();
+    let cleaned = |lines: &[String]| lines.iter().filter(is_compacted).cloned().collect::<BTreeSet<_>>();
+    let (old, new) = (exact(before), exact(after));
+    let mut found: Vec<String> =
+        only(&old, &new, "only before").chain(only(&new, &old, "only after")).collect();
+    if found.is_empty() && old != new {
+        found.push("the same lines in another order".to_owned());
+    }
+    let (old, new) = (cleaned(before), cleaned(after));
+    found.extend(new.difference(&old).take(4).map(|line| format!("appeared: {line}")));
+    let lost = last_values(&old).into_iter().filter(|line| !new.contains(line));
+    found.extend(lost.take(4).map(|line| format!("the last value of its key is gone: {line}")));
+    found
+}
+
+fn only<'l>(these: &'l [String], those: &[String], who: &'l str) -> impl Iterator<Item = String> + 'l {
+    let known: BTreeSet<String> = those.iter().cloned().collect();
+    these.iter().filter(move |line| !known.contains(*line)).take(4).map(move |line| format!("{who}: {line}"))
+}
+
+/// The newest record of each key and isolation level that is no tombstone.
+fn last_values(records: &BTreeSet<String>) -> Vec<String> {
+    let mut last: BTreeMap<(String, String), (i64, &String, bool)> = BTreeMap::new();
+    for line in records {
+        let Ok(fact) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        let key = (fact["isolation"].to_string(), fact["key"].to_string());
+        let offset = fact["offset"].as_i64().unwrap_or(-1);
+        if last.get(&key).is_none_or(|(known, ..)| *known < offset) {
+            last.insert(key, (offset, line, fact["value"].is_null()));
+        }
+    }
+    last.into_values().filter(|(.., is_tombstone)| !is_tombstone).map(|(_, line, _)| line.clone()).collect()
+}
+
+/// The judge is shown what it must find: a record lost, one changed, one that was aborted, a key's last value gone.
+pub fn show_planted_faults(facts: &[String]) -> anyhow::Result<()> {
+    let is_record = |line: &&String| line.contains("\"offset\"") && line.contains("read_committed");
+    let record = facts.iter().find(is_record).context("no record was told")?;
+    let change = |line: &String| if line == record { line.replace("key", "kex") } else { line.clone() };
+    let aborted = facts.iter().find(|line| {
+        line.contains("read_uncommitted")
+            && !facts.contains(&line.replace("read_uncommitted", "read_committed"))
+    });
+    let aborted = aborted.context("no record was aborted")?.replace("read_uncommitted", "read_committed");
+    let is_last = |line: &&String| line.contains("\"compacted\"") && line.contains("version ");
+    let last = facts.iter().rev().find(is_last).context("nothing is compacted")?;
+    let without = |gone: &String| facts.iter().filter(|line| *line != gone).cloned().collect::<Vec<_>>();
+    let planted =
+        [without(record), facts.iter().map(change).collect(), [facts, &[aborted]].concat(), without(last)];
+    for planted in planted {
+        ensure!(!differences(facts, &planted).is_empty(), "a planted fault was not found");
+    }
+    Ok(())
 }

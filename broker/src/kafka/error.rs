@@ -83,6 +83,13 @@ pub enum KafkaError {
         "{partition} is damaged: {reason}; restore it, or leave the topic out with --exclude-topic {topic}"
     )]
     Damaged { partition: String, topic: String, reason: String },
+    #[error("{} was not stopped cleanly; start its broker once more and stop it with SIGTERM", path.display())]
+    NotClean { path: PathBuf },
+    #[error(
+        "Kafka's metadata log has no room for one more batch behind {}: {reason}; nothing but leader epochs is missing",
+        path.display()
+    )]
+    MetadataAppend { path: PathBuf, reason: io::Error },
     #[error("{} is not empty; name a directory that is empty or does not exist", path.display())]
     TargetNotEmpty { path: PathBuf },
     #[error("{} lies within {}; name a data directory of its own", path.display(), other.display())]

@@ -1,4 +1,4 @@
-//! Reads the records of Kafka's `__cluster_metadata-0`: the newest snapshot, and the log behind it.
+//! Reads the records of Kafka's `__cluster_metadata-0`, the newest snapshot and the log behind it; and appends to it.
 //!
 //! The files are another program's and may hold anything. A batch is read whole, so its claimed length is held
 //! against the file and a bound first; every checksum is verified; offsets must go on without a hole. What does
@@ -6,11 +6,12 @@
 //! `Snapshots`, `FileRawSnapshotReader`.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-use logspine_protocol::batch::{BatchView, HEADER_LEN};
-use logspine_protocol::types::Offset;
+use logspine_protocol::batch::{BatchBuilder, BatchView, HEADER_LEN};
+use logspine_protocol::compression::Codec;
+use logspine_protocol::types::{LeaderEpoch, Offset};
 use logspine_storage::names;
 
 use super::error::{KafkaError, io_at};
@@ -28,6 +29,25 @@ pub struct LogEnd {
     pub end_offset: Offset,
     /// Leader epoch of the last batch.
     pub leader_epoch: i32,
+}
+
+/// Appends one batch behind everything, as the controller that led last; for a Kafka that is stopped. Kafka checks
+/// this log whole at every start and rebuilds its indexes.
+pub fn append(dir: &Path, end: LogEnd, now_ms: i64, records: &[Vec<u8>]) -> Result<(), KafkaError> {
+    let (_, segments) = list(dir)?;
+    let Some((_, path)) = segments.last() else { return Err(KafkaError::NoMetadata) };
+    let mut batch = BatchBuilder::new(Codec::None)
+        .base_offset(end.end_offset)
+        .leader_epoch(LeaderEpoch(end.leader_epoch));
+    for record in records {
+        batch.append(now_ms, None, Some(record), &[]);
+    }
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new().append(true).open(path)?;
+        file.write_all(&batch.build())?;
+        file.sync_all()
+    };
+    write().map_err(|reason| KafkaError::MetadataAppend { path: path.clone(), reason })
 }
 
 /// Calls `each` with the offset and the bytes of every record, oldest first.

@@ -5,6 +5,7 @@
 //! program: whatever does not fit ends in a `KafkaError` of one sentence, never in a guess. Called by `main.rs`.
 
 pub mod error;
+pub mod export;
 pub mod import;
 pub mod metadata;
 mod metadata_log;

@@ -12,7 +12,7 @@ mod progress;
 mod report;
 mod take_over;
 pub mod target;
-mod transfer;
+pub(super) mod transfer;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -34,14 +34,19 @@ impl Mode {
 
 /// Makes `to` the partition's directory. An import by moving that is run again finds it there.
 pub fn transfer(partition: &PlannedPartition, to: &Path, mode: Mode) -> Result<(), KafkaError> {
-    if mode == Mode::Move {
-        return move_dir(&partition.from, to);
+    match mode {
+        Mode::Move => move_dir(&partition.from, to),
+        _ => duplicate(&partition.from, to, partition.recovery_point, mode),
     }
+}
+
+/// Makes `to` hold the same partition as `from`.
+pub fn duplicate(from: &Path, to: &Path, recovery_point: Offset, mode: Mode) -> Result<(), KafkaError> {
     fs::create_dir(to).map_err(io_at("create", to))?;
-    let names = file_names(&partition.from)?;
+    let names = file_names(from)?;
     for name in &names {
-        let (from, to) = (partition.from.join(name), to.join(name));
-        let may_link = mode == Mode::Link && is_sealed(name, &names, partition.recovery_point);
+        let (from, to) = (from.join(name), to.join(name));
+        let may_link = mode == Mode::Link && is_sealed(name, &names, recovery_point);
         if !(may_link && fs::hard_link(&from, &to).is_ok()) {
             copy(&from, &to)?;
         }
@@ -68,7 +73,9 @@ fn file_names(dir: &Path) -> Result<Vec<String>, KafkaError> {
         let entry = entry.map_err(io_at("list", dir))?;
         let is_file = entry.file_type().map_err(io_at("look at", dir))?.is_file();
         let name = entry.file_name().into_string().unwrap_or_default();
-        let is_leftover = [".deleted", ".cleaned", ".tmp"].iter().any(|suffix| name.ends_with(suffix));
+        let is_leftover = [".deleted", ".cleaned", ".tmp"].iter().any(|suffix| name.ends_with(suffix))
+            // What a recovery of ours moved aside.
+            || name.contains(".cut-");
         if is_file && !is_leftover && !name.is_empty() {
             names.push(name);
         }
