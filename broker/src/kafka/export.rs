@@ -61,6 +61,9 @@ struct Given<'n> {
     log_end: Offset,
 }
 
+/// Which offset of a partition a checkpoint holds.
+type Position = fn(&Given<'_>) -> Offset;
+
 impl ExportKafkaCommand {
     /// Exports and prints what was given.
     pub fn run(self) -> ExitCode {
@@ -160,12 +163,12 @@ fn replace(source: &LogDir, partition: &Given<'_>, mode: Mode) -> Result<(), Kaf
 
 /// The checkpoints of one of Kafka's directories: what was given, beside what stays.
 fn write_checkpoints(dir: &KafkaLogDir, given: &[Given<'_>]) -> Result<(), KafkaError> {
-    let starts = |partition: &Given<'_>| partition.log_start;
-    let ends = |partition: &Given<'_>| partition.log_end;
-    let files: [(&str, &dyn Fn(&Given<'_>) -> Offset); 3] = [
-        (names::LOG_START_CHECKPOINT, &starts),
-        (names::RECOVERY_POINT_CHECKPOINT, &ends),
-        (names::REPLICATION_CHECKPOINT, &ends),
+    let (starts, ends): (Position, Position) =
+        (|partition| partition.log_start, |partition| partition.log_end);
+    let files = [
+        (names::LOG_START_CHECKPOINT, starts),
+        (names::RECOVERY_POINT_CHECKPOINT, ends),
+        (names::REPLICATION_CHECKPOINT, ends),
     ];
     for (name, offset) in files {
         let path = dir.path.join(name);
