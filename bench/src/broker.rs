@@ -12,6 +12,7 @@ use logspine_protocol::api_key::ApiKey;
 use logspine_protocol::error::ErrorCode;
 use logspine_protocol::frame::{decode_response_header, encode_request};
 use logspine_protocol::messages::api_versions::ApiVersionsRequest;
+use logspine_protocol::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use logspine_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use logspine_protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use logspine_protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
@@ -23,6 +24,8 @@ pub const CLIENT_ID: &str = "kblast";
 
 /// How long a topic may take until every partition has a leader: ten thousand partitions take a Kafka a minute.
 const TOPIC_WITHIN: Duration = Duration::from_secs(300);
+/// Kafka refuses more than ten thousand metadata records at once.
+const PARTITIONS_AT_ONCE: u32 = 5000;
 const ANSWER_WITHIN: Duration = Duration::from_secs(300);
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
@@ -103,7 +106,7 @@ impl Broker {
         };
         let topic = CreatableTopic {
             name: name.into(),
-            num_partitions: i32::try_from(partitions)?,
+            num_partitions: i32::try_from(partitions.min(PARTITIONS_AT_ONCE))?,
             replication_factor: 1,
             configs: configs.iter().map(config).collect(),
             ..CreatableTopic::default()
@@ -116,7 +119,8 @@ impl Broker {
         })?;
         let result = answer.topics.first().context("no answer about the topic")?;
         match refusal(result.error_code) {
-            ErrorCode::None | ErrorCode::TopicAlreadyExists => self.wait_for_topic(name, asked),
+            ErrorCode::None => self.grow_topic(name, partitions)?,
+            ErrorCode::TopicAlreadyExists => {}
             error => {
                 bail!(
                     "topic {name}: {} {}",
@@ -125,6 +129,26 @@ impl Broker {
                 )
             }
         }
+        self.wait_for_topic(name, asked)
+    }
+
+    /// The rest of a topic's partitions, a few thousand at a time.
+    fn grow_topic(&mut self, name: &str, partitions: u32) -> anyhow::Result<()> {
+        let mut made = partitions.min(PARTITIONS_AT_ONCE);
+        while made < partitions {
+            made = partitions.min(made + PARTITIONS_AT_ONCE);
+            let count = i32::try_from(made)?;
+            let topic = CreatePartitionsTopic { name: name.into(), count, assignments: None };
+            let answer = self.call(&CreatePartitionsRequest {
+                topics: vec![topic],
+                timeout_ms: i32::try_from(TOPIC_WITHIN.as_millis())?,
+                ..CreatePartitionsRequest::default()
+            })?;
+            let result = answer.results.first().context("no answer about the partitions")?;
+            let code = refusal(result.error_code);
+            ensure!(code == ErrorCode::None, "topic {name}: {} at {made} partitions", code.name());
+        }
+        Ok(())
     }
 
     fn wait_for_topic(&mut self, name: &str, asked: Instant) -> anyhow::Result<Topic> {
