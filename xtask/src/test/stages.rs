@@ -145,8 +145,11 @@ pub const STAGES: &[Stage] = &[
             Need::Debian("The broker's tests", &["kcat", "strace"]),
             Need::BrokerPath,
         ],
-        budget: Budget { warm_s: 310, cold_s: 520 },
-        shares: &[Share { variable: "LOGSPINE_KILLS", ci: "20", full: "1000" }],
+        budget: Budget { warm_s: 340, cold_s: 520 },
+        shares: &[
+            Share { variable: "LOGSPINE_KILLS", ci: "20", full: "1000" },
+            Share { variable: "LOGSPINE_CUTS", ci: "10", full: "1000" },
+        ],
     },
     Stage {
         name: "fuzz",
