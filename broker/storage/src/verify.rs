@@ -138,7 +138,11 @@ impl LogReader {
             let is_old = is_cold && !is_near_tail(&segments[number..], verified.start);
             let len = (run.served.end - run.served.start) as u32;
             return Ok(VerifiedRead {
-                brought_in: is_old.then(|| BroughtIn { file: Arc::clone(&file), range: verified }),
+                brought_in: is_old.then(|| {
+                    // A piece is read to its end, however little of it is verified.
+                    let end = (verified.end + checks::PIECE_BYTES_MAX).min(segment.size_bytes());
+                    BroughtIn { file: Arc::clone(&file), range: verified.start..end }
+                }),
                 slice: LogSlice {
                     file,
                     position: run.served.start,
