@@ -160,8 +160,12 @@ fn every_version_of_the_admin_apis_is_answered() {
         let name = format!("t{}", version + 1);
         let topics = vec![DeleteTopicState { name: Some(name.clone().into()), topic_id: TopicId::ZERO }];
         let request = match version {
-            6 => DeleteTopicsRequest { topics, ..DeleteTopicsRequest::default() },
-            _ => DeleteTopicsRequest { topic_names: vec![name.into()], ..DeleteTopicsRequest::default() },
+            6 => DeleteTopicsRequest { topics, timeout_ms: 30_000, ..DeleteTopicsRequest::default() },
+            _ => DeleteTopicsRequest {
+                topic_names: vec![name.into()],
+                timeout_ms: 30_000,
+                ..DeleteTopicsRequest::default()
+            },
         };
         let told: DeleteTopicsResponse<'_> = client.call(&request, ApiKey::DeleteTopics, version);
         assert_eq!(told.responses[0].error_code, 0, "v{version}");
@@ -224,9 +228,9 @@ fn a_setting_that_is_not_honoured_is_refused_with_words() {
     let mut client = RawClient::connect(&broker.address());
     create_topic(&mut client, "orders", 1, &[]);
     let topic = (TOPIC, "orders");
-    let (code, words) = alter(&mut client, topic, ("compression.type", Some("zstd")));
+    let (code, words) = alter(&mut client, topic, ("remote.storage.enable", Some("true")));
     assert_eq!(code, ErrorCode::InvalidConfig);
-    assert!(words.contains("set compression.type at the producer"), "{words}");
+    assert!(words.contains("there is no remote storage"), "{words}");
     let (code, words) = alter(&mut client, topic, ("retention.ms", Some("soon")));
     assert_eq!(code, ErrorCode::InvalidConfig);
     assert_eq!(words, "Invalid value soon for configuration retention.ms: Not a number of type LONG");
