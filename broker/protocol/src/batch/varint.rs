@@ -40,3 +40,27 @@ pub(super) fn write_varlong(output: &mut Vec<u8>, value: i64) {
     }
     output.push(raw as u8);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{read_varint, read_varlong, write_varlong};
+
+    #[test]
+    fn a_number_of_every_length_comes_back_and_a_cut_one_is_left_alone() {
+        for bits in 0..64 {
+            for value in [1_i64 << bits, (1_i64 << bits).wrapping_neg(), (1_i64 << bits).wrapping_sub(1)] {
+                let mut written = Vec::new();
+                write_varlong(&mut written, value);
+                for cut in 0..written.len() {
+                    let mut input = &written[..cut];
+                    assert_eq!((read_varlong(&mut input), input.len()), (None, cut), "{value} cut at {cut}");
+                }
+                written.push(0xff);
+                let (mut wide, mut narrow) = (&written[..], &written[..]);
+                assert_eq!((read_varlong(&mut wide), wide), (Some(value), &[0xff][..]));
+                assert_eq!(read_varint(&mut narrow), i32::try_from(value).ok());
+            }
+        }
+        assert_eq!(read_varlong(&mut &[0xff; 11][..]), None, "longer than any number");
+    }
+}
