@@ -77,6 +77,10 @@ impl Cluster {
         self.kubectl(&["apply", "--server-side", "-f", &file.display().to_string()])
     }
 
+    fn await_ready(&self, object: &str) -> anyhow::Result<String> {
+        self.kubectl(&["wait", "-n", DEMO, "--for=condition=Ready", object, "--timeout=120s"])
+    }
+
     fn get(&self, kind: &str, name: &str) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(&self.kubectl(&["get", kind, name, "-n", DEMO, "-o", "json"])?)?)
     }
@@ -125,6 +129,8 @@ fn tell(
     let place = create(cache, cluster, transcript)?;
     story::tell(&place, cache, transcript)?;
     transcript.chapter("What the resources say");
+    // The operator saw the broker die, and looks again within seconds.
+    cluster.await_ready(&format!("cluster.logspine.dev/{NAME}"))?;
     transcript.command("kubectl get clusters,topics,pods,pvc");
     transcript.output(&cluster.kubectl(&["get", "clusters,topics,pods,pvc", "-n", DEMO])?);
     Ok(())
@@ -166,11 +172,9 @@ fn create<'a>(cache: &Cache, cluster: &'a Cluster, transcript: &mut Transcript) 
     transcript.command("kubectl apply -f cluster.yaml -f topic.yaml");
     let started = Instant::now();
     transcript.output(&cluster.apply(&objects, &file)?);
-    let wait =
-        |what: &str| cluster.kubectl(&["wait", "-n", DEMO, "--for=condition=Ready", what, "--timeout=120s"]);
-    wait(&format!("cluster.logspine.dev/{NAME}"))?;
-    wait("topic.logspine.dev/orders")?;
-    wait("pod/client")?;
+    for object in [&*format!("cluster.logspine.dev/{NAME}"), "topic.logspine.dev/orders", "pod/client"] {
+        cluster.await_ready(object)?;
+    }
     transcript.fact(&format!("Cluster and Topic are ready after {:.1} s", started.elapsed().as_secs_f64()));
     transcript.command("kubectl get clusters,topics");
     transcript.output(&cluster.kubectl(&["get", "clusters,topics", "-n", DEMO])?);
