@@ -19,6 +19,7 @@ pub async fn a_topic_lives_from_create_to_delete(client: &Client) {
     assert!(admin.describe_topics(&["life"]).await.expect_err("not made").is_unknown_topic());
 
     let id = admin.create_topic("life", 3, 1, &configs, false).await.expect("made");
+    becomes(async || is_there(client, "life").await, true).await;
     let topics = admin.describe_topics(&["life"]).await.expect("there");
     assert_eq!((topics[0].topic_id, topics[0].partitions.len(), topics[0].internal), (id, 3, false));
     for partition in &topics[0].partitions {
@@ -31,6 +32,7 @@ pub async fn a_topic_lives_from_create_to_delete(client: &Client) {
     let again = admin.create_topic("life", 3, 1, &configs, false).await.expect_err("exists");
     assert_eq!(again.code(), Some(ErrorCode::TopicAlreadyExists));
     admin.delete_topic(TopicRef::Name("life")).await.expect("deleted");
+    becomes(async || is_there(client, "life").await, false).await;
     assert!(admin.describe_topics(&["life"]).await.expect_err("gone").is_unknown_topic());
     assert!(admin.delete_topic(TopicRef::Name("life")).await.expect_err("gone").is_unknown_topic());
 }
@@ -44,7 +46,16 @@ pub async fn an_id_belongs_to_one_life_of_a_name(client: &Client) {
     assert_ne!(first, second);
     let refused = admin.delete_topic(TopicRef::Id(first)).await.expect_err("that one is gone");
     assert_eq!(refused.code(), Some(ErrorCode::UnknownTopicId));
-    assert_eq!(admin.describe_topics(&["reborn"]).await.expect("there")[0].topic_id, second);
+    let id = async || admin.describe_topics(&["reborn"]).await.ok().map(|topics| topics[0].topic_id);
+    becomes(id, Some(second)).await;
+}
+
+async fn is_there(client: &Client, topic: &str) -> bool {
+    match client.admin().describe_topics(&[topic]).await {
+        Ok(_) => true,
+        Err(error) if error.is_unknown_topic() => false,
+        Err(error) => panic!("{topic}: {error}"),
+    }
 }
 
 /// Partitions are added, never taken away; a running producer and a new one find them.
@@ -52,7 +63,8 @@ pub async fn partitions_are_added(client: &Client) {
     create_topic(client, "wider", 1).await;
     let admin = client.admin();
     admin.create_partitions("wider", 4).await.expect("added");
-    assert_eq!(admin.describe_topics(&["wider"]).await.expect("there")[0].partitions.len(), 4);
+    let partitions = async || admin.describe_topics(&["wider"]).await.expect("there")[0].partitions.len();
+    becomes(partitions, 4).await;
     let refused = admin.create_partitions("wider", 2).await.expect_err("fewer");
     assert_eq!(refused.code(), Some(ErrorCode::InvalidPartitions));
     let producer = client.producer(ProducerConfig::default()).expect("valid");
@@ -75,16 +87,21 @@ pub async fn configs_are_set_unset_and_told_apart(client: &Client) {
     admin.incremental_alter_configs(&topic, &set, true).await.expect("would be accepted");
     assert_eq!(get("retention.ms").await, before);
     admin.incremental_alter_configs(&topic, &set, false).await.expect("accepted");
-    let after = get("retention.ms").await;
-    assert_eq!((after.value.as_deref(), after.source), (Some("3600000"), ConfigSource::Topic));
+    let value_and_source = async |name: &str| {
+        let config = get(name).await;
+        (config.value, config.source)
+    };
+    let hour = (Some("3600000".to_owned()), ConfigSource::Topic);
+    becomes(async || value_and_source("retention.ms").await, hour).await;
 
     let append = ConfigOp { name: "cleanup.policy".into(), change: ConfigChange::Append("compact".into()) };
     admin.incremental_alter_configs(&topic, &[append], false).await.expect("accepted");
-    assert_eq!(get("cleanup.policy").await.value.as_deref(), Some("delete,compact"));
+    let both = (Some("delete,compact".to_owned()), ConfigSource::Topic);
+    becomes(async || value_and_source("cleanup.policy").await, both).await;
 
     let unset = [ConfigOp::delete("retention.ms"), ConfigOp::delete("cleanup.policy")];
     admin.incremental_alter_configs(&topic, &unset, false).await.expect("accepted");
-    assert_eq!(get("retention.ms").await, before);
+    becomes(async || get("retention.ms").await, before).await;
 
     let wrong = [ConfigOp::set("retention.ms", "soon")];
     let refused = admin.incremental_alter_configs(&topic, &wrong, false).await.expect_err("no number");

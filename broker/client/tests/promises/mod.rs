@@ -9,7 +9,8 @@ pub mod groups;
 pub mod records;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
 
 use logspine_client::{
     Client, ClientConfig, Codec, Consumer, ConsumerConfig, ConsumerRecord, Producer, ProducerConfig,
@@ -26,6 +27,20 @@ pub fn keep(bootstrap: &str, promise: impl AsyncFnOnce(&Client)) {
         let config = ClientConfig { client_id: "promises".into(), ..ClientConfig::new(bootstrap) };
         promise(&Client::connect(config).await.expect("the broker answers")).await;
     });
+}
+
+/// Asks again until the answer is this one. Apache Kafka acknowledges a change when its controller has it, and its
+/// brokers follow a moment later; ours have followed by then, which `broker/tests/metadata.rs` holds them to.
+pub async fn becomes<T: PartialEq + Debug>(ask: impl AsyncFn() -> T, expected: T) {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let told = ask().await;
+        if told == expected {
+            return;
+        }
+        assert!(Instant::now() < give_up, "still {told:?} instead of {expected:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// A topic of this name with so many partitions.
