@@ -172,6 +172,41 @@ fn a_full_disk_refuses_the_batch_and_keeps_the_log() {
 }
 
 #[test]
+fn what_a_refused_write_left_is_cut_before_the_next_append_and_poisons_nothing() {
+    let (sim, disk) = sim();
+    let mut log = fresh(&disk, &LogConfig::default());
+    log.append_as_leader(&batch(1, 5, 4), EPOCH, NOW_MS).unwrap();
+    assert!(flush(&mut log));
+    sim.fail_operation(0, std::io::ErrorKind::StorageFull); // The write, of which a part arrives,
+    sim.fail_operation(1, std::io::ErrorKind::ReadOnlyFilesystem); // and cutting that off.
+    assert!(log.append_as_leader(&batch(2, 50, 400), EPOCH, NOW_MS).is_err());
+    sim.fail_operation(0, std::io::ErrorKind::ReadOnlyFilesystem);
+    assert!(log.append_as_leader(&batch(3, 5, 4), EPOCH, NOW_MS).is_err(), "nothing is written over it");
+    log.check_poison().unwrap();
+    log.append_as_leader(&batch(3, 5, 4), EPOCH, NOW_MS).unwrap();
+    assert!(flush(&mut log));
+    assert_eq!(iter_batches(&read_all(&log.reader(), Offset(10), 1 << 20)).count(), 2);
+    let size_bytes = log.reader().size_bytes();
+    let on_disk = sim.dump().into_iter().find(|(path, _)| path.to_string_lossy().ends_with(".log"));
+    assert_eq!(on_disk.unwrap().1.len() as u64, size_bytes, "no garbage behind the last batch");
+}
+
+#[test]
+fn a_flush_that_finds_no_room_for_a_small_file_is_done_by_the_next() {
+    let (sim, disk) = sim();
+    let mut log = fresh(&disk, &LogConfig::default());
+    log.append_as_leader(&batch(1, 5, 4), EPOCH, NOW_MS).unwrap();
+    sim.set_free_bytes(Some(0));
+    let done = log.begin_flush().unwrap().run();
+    assert!(done.refused().is_some() && !done.is_ok());
+    assert_eq!(log.end_flush(done).unwrap().offset, Offset(0));
+    log.check_poison().unwrap();
+    sim.set_free_bytes(None);
+    assert!(flush(&mut log));
+    assert_eq!(log.durable_end(), Offset(5));
+}
+
+#[test]
 fn a_batch_larger_than_the_topic_takes_is_refused() {
     let (_, disk) = sim();
     let mut log = fresh(&disk, &LogConfig { max_message_bytes: 200, ..LogConfig::default() });
