@@ -69,7 +69,7 @@ pub const STAGES: &[Stage] = &[
         promise: "codecs are what Kafka's schemas say, reference pages what the tables say",
         commands: &["cargo xtask generate --check"],
         needs: &[],
-        budget: Budget { warm_s: 20, cold_s: 160 },
+        budget: Budget { warm_s: 30, cold_s: 160 },
         shares: &[],
     },
     Stage {
@@ -109,7 +109,7 @@ pub const STAGES: &[Stage] = &[
         commands: &["cargo test --locked --doc -p logspine-protocol -p logspine-client -p logspine-storage \
                      -p logspine-cluster -p logspine-replica"],
         needs: &[],
-        budget: Budget { warm_s: 30, cold_s: 60 },
+        budget: Budget { warm_s: 10, cold_s: 60 },
         shares: &[],
     },
     Stage {
@@ -125,7 +125,7 @@ pub const STAGES: &[Stage] = &[
         promise: "every message is byte for byte what Kafka's own classes write and read",
         commands: &["cargo nextest run --locked -p logspine-protocol -E binary(kafka_oracle)"],
         needs: &[Need::Cargo(CargoTool::Nextest), Need::KafkaLibs],
-        budget: Budget { warm_s: 60, cold_s: 120 },
+        budget: Budget { warm_s: 40, cold_s: 120 },
         shares: &[],
     },
     Stage {
@@ -156,7 +156,7 @@ pub const STAGES: &[Stage] = &[
         promise: "no bytes make the codec panic or grow",
         commands: &["cargo xtask fuzz"],
         needs: &[Need::Cargo(CargoTool::Fuzz)],
-        budget: Budget { warm_s: 90, cold_s: 300 },
+        budget: Budget { warm_s: 110, cold_s: 300 },
         shares: &[Share { variable: "LOGSPINE_FUZZ_SECONDS", ci: "60", full: "3600" }],
     },
     Stage {
