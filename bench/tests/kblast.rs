@@ -97,11 +97,13 @@ fn everything_that_is_due_is_acknowledged_and_delivered_once() {
 #[test]
 fn a_fetch_goes_round_a_log_and_counts_whole_batches() {
     let Some(broker) = Broker::start("a_fetch_goes_round_a_log_and_counts_whole_batches") else { return };
-    // 32 batches in the log, 16 in an answer: ten answers go round five times.
+    // 32 batches in the log and up to 8 that were under way, 16 in an answer, and an answer ends where the log
+    // does: ten answers go round at least three times. The worst log has 33: 16, 16 and 1.
     let outcome = broker.run("fetch --fill 2097152 -m 1048576 --warm-up-seconds 0 --requests 10");
     assert_eq!(number(&outcome, "/fetched/requests"), 10.0);
     assert_eq!(number(&outcome, "/fetched/bytes") % 65_536.0, 0.0);
-    assert!(number(&outcome, "/fetched/bytes") > 8.0 * 1_048_576.0, "{outcome}");
+    let batches = number(&outcome, "/fetched/bytes") / 65_536.0;
+    assert!((115.0..=160.0).contains(&batches), "{outcome}");
 }
 
 #[test]

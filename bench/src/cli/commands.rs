@@ -167,7 +167,8 @@ impl<'a> Prepared<'a> {
             bytes_max: bytes,
             requests_max: u64::MAX,
         };
-        let produce = self.produce(1, IN_FLIGHT_FILL, 1)?;
+        // acks=all: whoever asks for the end next must find what was written committed.
+        let produce = self.produce(1, IN_FLIGHT_FILL, -1)?;
         let load = Load { window, broker_process: None, ..self.load(Some(produce), None) };
         load.run(None).map(drop)
     }
