@@ -25,7 +25,7 @@ impl Drop for Process {
 struct Broker {
     process: Process,
     address: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Broker {
@@ -54,7 +54,7 @@ impl Broker {
             assert!(started.elapsed() < Duration::from_secs(20), "the broker does not accept connections");
             std::thread::sleep(Duration::from_millis(10));
         }
-        Some(Broker { process: Process(process), address, _folder: folder })
+        Some(Broker { process: Process(process), address, folder })
     }
 
     fn kblast(&self, words: &str) -> Command {
@@ -65,6 +65,23 @@ impl Broker {
 
     fn run(&self, words: &str) -> Value {
         outcome(self.kblast(words).spawn().unwrap())
+    }
+
+    /// Bytes of all partition logs.
+    fn written_bytes(&self) -> u64 {
+        let dirs = std::fs::read_dir(self.folder.path().join("data")).unwrap().flatten();
+        let files = dirs.flat_map(|dir| std::fs::read_dir(dir.path()).into_iter().flatten().flatten());
+        let logs = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
+        logs.map(|log| log.metadata().unwrap().len()).sum()
+    }
+
+    /// Waits until the logs have grown.
+    fn await_growth(&self, before_bytes: u64) {
+        let started = Instant::now();
+        while self.written_bytes() <= before_bytes {
+            assert!(started.elapsed() < Duration::from_secs(20), "nothing is written");
+            std::thread::yield_now();
+        }
     }
 
     fn signal(&self, name: &str) {
@@ -114,8 +131,9 @@ fn a_broker_that_stands_still_is_seen_by_every_request_that_was_due_meanwhile() 
         return;
     };
     broker.run("produce -n 1 --requests 1 --warm-up-seconds 0");
+    let before_bytes = broker.written_bytes();
     let load = broker.kblast("produce -n 1 -r 500 --warm-up-seconds 0 --seconds 2.5").spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(800)); // The load is under way.
+    broker.await_growth(before_bytes);
     broker.signal("-STOP");
     std::thread::sleep(Duration::from_millis(600)); // The stall itself.
     broker.signal("-CONT");

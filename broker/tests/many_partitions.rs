@@ -154,7 +154,6 @@ fn thousands_of_partitions_cost_little_to_create_to_keep_to_write_and_to_open() 
     println!("FIGURE idle-broker: {share:.3} % of a core with {count} partitions");
 
     for acks in [1, -1] {
-        println!("{:?}", open_files(broker.id()));
         let started = Instant::now();
         produce_to_all(&mut client, "many", count, acks);
         println!("FIGURE one-batch-to-each: acks={acks} {:.0} us a partition", each(started.elapsed()));

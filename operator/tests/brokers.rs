@@ -3,7 +3,7 @@
 //! The binary is the one that `LOGSPINE_BIN` names, as in the other tests that run brokers. It is started
 //! with the very file that the operator writes, so that both sides agree about every key in it.
 
-#![allow(clippy::unwrap_used)] // A test may stop here.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;

@@ -3,7 +3,7 @@
 //!
 //! `promtool` and `helm` judge where they are installed.
 
-#![allow(clippy::unwrap_used)] // A test may stop here.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -94,18 +94,17 @@ mod tests {
     fn a_thread_that_works_is_seen_and_one_that_sleeps_is_not() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let metrics = vec![runtime.metrics()];
-        let before = busy(&metrics);
+        let (before, started) = (busy(&metrics), Instant::now());
         runtime.block_on(async {
-            tokio::spawn(async {
-                let until = Instant::now() + Duration::from_millis(30);
-                while Instant::now() < until {
-                    std::hint::spin_loop();
-                }
-            })
-            .await
-            .unwrap();
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            let until = Instant::now() + Duration::from_millis(30);
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+            // Not to wait for anything: a thread that sleeps is what is measured.
+            tokio::time::sleep(Duration::from_millis(50)).await;
         });
-        assert!(busy(&metrics) - before >= Duration::from_millis(25));
+        let (busy, elapsed) = (busy(&metrics) - before, started.elapsed());
+        assert!(busy >= Duration::from_millis(25), "{busy:?}");
+        assert!(busy + Duration::from_millis(40) <= elapsed, "{busy:?} of {elapsed:?}");
     }
 }

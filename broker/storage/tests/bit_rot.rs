@@ -3,7 +3,7 @@
 //!
 //! Each flip is made while the log is closed (nothing is trusted after a start) or while it is open and the file
 //! has left the page cache. The judge compares with the file as it was written, not with checksums.
-#![allow(clippy::unwrap_used)] // In a test a panic is the report.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod support;
 

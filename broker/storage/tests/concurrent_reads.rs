@@ -1,6 +1,6 @@
 //! Readers go on while the owner appends, rolls, flushes and deletes, and never see a gap, a torn batch or an
 //! offset below the end that is not there.
-#![allow(clippy::unwrap_used)] // In a test a panic is the report.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod support;
 

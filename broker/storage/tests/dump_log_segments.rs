@@ -3,7 +3,7 @@
 //! Logs with all codecs, rolls, producers, a committed and an aborted transaction, after a clean close and after a
 //! recovery. Contents are compared record by record. Needs `java` and `LOGSPINE_KAFKA_LIBS`, a folder with the jars of Kafka
 //! 4.3.1.
-#![allow(clippy::unwrap_used)] // In a test a panic is the report.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! What a log promises to its owner, one promise each.
-#![allow(clippy::unwrap_used)] // In a test a panic is the report.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod support;
 

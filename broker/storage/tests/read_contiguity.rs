@@ -3,7 +3,7 @@
 //! Random logs are compared with a list of the batches that were appended: each slice holds exactly the batches
 //! from the one that contains the offset, none left out, none at or above the limit, and small budgets are used
 //! up as far as whole batches allow.
-#![allow(clippy::unwrap_used)] // In a test a panic is the report.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! What a log promises about transactions: where read_committed stops, and which records it must leave out,
 //! before and after a crash.
-#![allow(clippy::unwrap_used)] // In a test a panic is the report.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod support;
 

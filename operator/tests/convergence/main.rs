@@ -4,7 +4,7 @@
 //!
 //! Stories: create, edit, delete and recreate. The number of crash points visited is printed.
 
-#![allow(clippy::unwrap_used)] // A test may stop here.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod api;
 mod process;

@@ -2,7 +2,7 @@
 //! whenever the power goes.
 //!
 //! Random logs against a simple model. `LOGSPINE_SEED=7` replays one log, `LOGSPINE_SEEDS=1000` widens the run.
-#![allow(clippy::unwrap_used)] // In a test a panic is the report.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 #[path = "../support/mod.rs"]
 mod support;

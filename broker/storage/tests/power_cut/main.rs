@@ -3,7 +3,7 @@
 //! A random workload runs once on a recorded disk; then the recording is cut after each operation, the log is
 //! recovered and compared with what was known at that moment. `LOGSPINE_SEEDS=100000` widens the run,
 //! `LOGSPINE_SEED=7` replays one. Each planted bug is caught from its recorded seed by the same checker.
-#![allow(clippy::unwrap_used)] // In a test a panic is the report.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 #[path = "../support/mod.rs"]
 mod support;
