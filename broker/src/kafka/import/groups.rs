@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use logspine_cluster::group::GroupRecord;
 use logspine_cluster::metadata::GROUP_METADATA_TOPIC_NAME;
 use logspine_protocol::batch::iter_batches;
-use logspine_storage::{Log, LogConfig, LogDir, OpenLog};
+use logspine_storage::{Log, LogDir, OpenLog};
 
 use super::super::error::KafkaError;
 use super::plan::{Plan, PlannedPartition};
@@ -53,18 +53,8 @@ fn replay(
         topic: partition.topic.to_string(),
         reason,
     };
-    let (log, _) = Log::open(OpenLog {
-        disk: log_dir.disk().clone(),
-        dir: log_dir.partition_path(&partition.topic, partition.index.0),
-        topic: partition.topic.to_string(),
-        topic_id: partition.topic_id,
-        partition: partition.index,
-        config: LogConfig::default(),
-        recovery_point: partition.recovery_point,
-        log_start: partition.log_start,
-        clean: true,
-        now_ms: 0,
-    })?;
+    // It was closed cleanly when it was taken over.
+    let (log, _) = Log::open(OpenLog { clean: true, ..partition.open(log_dir, 0) })?;
     let reader = log.reader();
     let (mut next, mut committed) = (reader.log_start(), CommittedRecords::default());
     while next < reader.log_end() {

@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use logspine_cluster::metadata::{Partition, Topic};
 use logspine_protocol::types::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId};
-use logspine_storage::LogDir;
-use logspine_storage::names;
+use logspine_storage::{LogConfig, LogDir, OpenLog, names};
 
 use super::super::error::{KafkaError, io_at, plural};
 use super::super::metadata::KafkaMetadata;
@@ -43,6 +42,22 @@ pub struct PlannedPartition {
 impl PlannedPartition {
     pub fn name(&self) -> String {
         names::partition_dir(&self.topic, self.index.0)
+    }
+
+    /// What opens its log where it was brought to.
+    pub fn open(&self, log_dir: &LogDir, now_ms: i64) -> OpenLog {
+        OpenLog {
+            disk: log_dir.disk().clone(),
+            dir: log_dir.partition_path(&self.topic, self.index.0),
+            topic: self.topic.to_string(),
+            topic_id: self.topic_id,
+            partition: self.index,
+            config: LogConfig::default(),
+            recovery_point: self.recovery_point,
+            log_start: self.log_start,
+            clean: self.is_clean,
+            now_ms,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use logspine_protocol::batch::{BatchBuilder, ControlRecord, ControlRecordType};
 use logspine_protocol::compression::Codec;
 use logspine_protocol::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
-use logspine_storage::{Log, LogConfig, LogDir, OpenLog};
+use logspine_storage::{Log, LogDir};
 
 use super::super::error::KafkaError;
 use super::plan::PlannedPartition;
@@ -39,18 +39,7 @@ pub fn take_over(
     abort_open: bool,
 ) -> Result<Taken, KafkaError> {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
-    let (mut log, recovered) = Log::open(OpenLog {
-        disk: log_dir.disk().clone(),
-        dir: log_dir.partition_path(&partition.topic, partition.index.0),
-        topic: partition.topic.to_string(),
-        topic_id: partition.topic_id,
-        partition: partition.index,
-        config: LogConfig::default(),
-        recovery_point: partition.recovery_point,
-        log_start: partition.log_start,
-        clean: partition.is_clean,
-        now_ms,
-    })?;
+    let (mut log, recovered) = Log::open(partition.open(log_dir, now_ms))?;
     if let Some(damage) = recovered.damage {
         let (topic, reason) = (partition.topic.to_string(), damage.to_string());
         return Err(KafkaError::Damaged { partition: partition.name(), topic, reason });
