@@ -305,6 +305,34 @@ fn idempotent_produce_of_64_kib_as_stock_clients_send_it() {
     judge("produce-idempotent", cost, PRODUCE_MAX);
 }
 
+/// What a client has in flight while the broker is busy is answered together: the broker is held still meanwhile.
+#[test]
+fn answers_to_pipelined_requests_share_a_write() {
+    const PIPELINED: usize = 4;
+    if !needs_strace("answers_to_pipelined_requests_share_a_write") {
+        return;
+    }
+    let mut bench = Bench::start();
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.append(1_700_000_000_000, None, Some(&[b'v'; 10_000]), &[]);
+    let frame = bench.produce_frame(1, builder.build());
+    ask(&mut bench.client.stream, &frame);
+
+    let strace = Strace::attach(bench.broker.id(), &bench.broker.dir.path().join("strace.out"));
+    bench.broker.signal("STOP");
+    for _ in 0..PIPELINED {
+        bench.client.stream.write_all(&frame).unwrap();
+    }
+    bench.broker.signal("CONT");
+    for _ in 0..PIPELINED {
+        ask(&mut bench.client.stream, &[]);
+    }
+    let calls = strace.stop();
+    let sends = calls.get("sendto").copied().unwrap_or(0);
+    println!("FIGURE writes for {PIPELINED} pipelined answers: {sends}");
+    assert!((1..PIPELINED as u64).contains(&sends), "{calls:?}");
+}
+
 #[test]
 fn fetch_of_1_mib() {
     if !needs_strace("fetch_of_1_mib") {

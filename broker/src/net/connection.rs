@@ -2,11 +2,12 @@
 //!
 //! A single task owns the socket. It takes every frame that is there, starts each request (polling it once, so
 //! that appends keep the connection's order), writes what is done at the front, and only then waits: for more
-//! bytes, for the oldest request, for the end of idleness, or for the broker to stop. A request that waits
-//! (acks=all, long poll) does not keep the next one from starting. One bad frame costs its connection only.
+//! bytes, for the oldest request, for the end of idleness, or for the broker to stop. A client that pipelines gets
+//! several answers in one write. A request that waits (acks=all, long poll) does not keep the next one from
+//! starting. One bad frame costs its connection only.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -33,6 +34,10 @@ const SHRINK_AFTER: Duration = Duration::from_secs(5);
 
 /// A larger buffer of an answer is not kept for the next.
 const ANSWER_KEPT_BYTES: usize = 16 * 1024;
+
+/// So often is the socket read again before the answers that are done are written: half of a small answer's cost is
+/// its sending. A client that has five large requests in flight, the default, still has one on its way.
+const READ_AGAIN_MAX: usize = 3;
 
 /// What was in the page cache when an answer was made is taken to be there still.
 const FRESH_FOR: Duration = Duration::from_millis(20);
@@ -64,7 +69,8 @@ enum End {
 /// A request that was carried out, and what it was made of.
 struct Finished {
     outcome: Result<Outcome, Refusal>,
-    frame: Frame,
+    /// `None` once its buffer went back to the reader.
+    frame: Option<Frame>,
     api_key: ApiKey,
     received_at: Instant,
 }
@@ -145,7 +151,7 @@ impl Connection {
 
     async fn step(&mut self) -> Result<(), End> {
         // A frame that cannot be read ends the connection after the answers before it.
-        let started = self.start_received().await;
+        let started = self.start_all_here().await;
         self.write_done().await?;
         if started? || !self.in_flight.has_room() {
             return self.wait().await;
@@ -153,6 +159,28 @@ impl Connection {
         // More frames are here than there was room for: go on, after others had their turn.
         tokio::task::yield_now().await;
         Ok(())
+    }
+
+    /// Starts what was received, and what the socket has already; the answers to all of it leave together.
+    async fn start_all_here(&mut self) -> Result<bool, End> {
+        let mut all = self.start_received().await?;
+        for _ in 0..READ_AGAIN_MAX {
+            if !all || !self.in_flight.has_done() || !self.fill_at_once().await? {
+                break;
+            }
+            all = self.start_received().await?;
+        }
+        Ok(all)
+    }
+
+    /// Reads once what is there without waiting; false if there is nothing.
+    async fn fill_at_once(&mut self) -> Result<bool, End> {
+        let mut fill = pin!(self.reader.fill(&mut self.stream));
+        let filled = poll_fn(|context| Poll::Ready(fill.as_mut().poll(context))).await;
+        match filled {
+            Poll::Ready(filled) => Ok(filled.map(|()| true)?),
+            Poll::Pending => Ok(false),
+        }
     }
 
     /// Starts every request that is here completely, as far as there is room. True if none is left.
@@ -173,6 +201,10 @@ impl Connection {
                 Poll::Ready(())
             })
             .await;
+            // The next frame goes where this one was, also while its answer waits.
+            if let Some(frame) = self.in_flight.newest_done().and_then(|finished| finished.frame.take()) {
+                self.reader.recycle(frame);
+            }
         }
         Ok(true)
     }
@@ -202,7 +234,7 @@ impl Connection {
         Ok(async move {
             let payload = frame.payload();
             let outcome = api::dispatch(&context, &payload[payload.len() - body_bytes..]).await;
-            Finished { outcome, frame, api_key, received_at: context.received_at }
+            Finished { outcome, frame: Some(frame), api_key, received_at: context.received_at }
         })
     }
 
@@ -212,7 +244,9 @@ impl Connection {
         while let Some(finished) = next {
             next = self.in_flight.pop_done();
             let Finished { outcome, frame, api_key, received_at } = finished;
-            self.reader.recycle(frame);
+            if let Some(frame) = frame {
+                self.reader.recycle(frame);
+            }
             let written = match outcome {
                 Ok(Outcome::Answer(answer)) => {
                     let is_fresh = received_at.elapsed() < FRESH_FOR;

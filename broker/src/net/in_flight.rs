@@ -36,6 +36,19 @@ impl<T> InFlight<T> {
         self.requests.len() < IN_FLIGHT_MAX
     }
 
+    /// Whether `pop_done` has something.
+    pub fn has_done(&self) -> bool {
+        matches!(self.requests.front(), Some(Request::Done(_)))
+    }
+
+    /// The request that was started last, if it is done.
+    pub fn newest_done(&mut self) -> Option<&mut T> {
+        match self.requests.back_mut() {
+            Some(Request::Done(done)) => Some(done),
+            _ => None,
+        }
+    }
+
     /// Adds a request and polls it for the first time.
     pub fn start(&mut self, mut request: Running<T>, context: &mut Context<'_>) {
         self.requests.push_back(match request.as_mut().poll(context) {
