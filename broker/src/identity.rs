@@ -1,16 +1,21 @@
 //! Who a data directory says we are: `meta.properties`, written at the first start and compared at every other.
 //!
-//! An empty directory formats itself. A directory of another cluster or node, or one that holds partitions and
-//! no `meta.properties`, stops the start: serving it could mix two clusters' data. Called by `server.rs`.
+//! An empty directory formats itself. A directory of another cluster or node stops the start: serving it could mix two
+//! clusters' data. If the file is lost, or does not read back, it is written anew where everything that it says is
+//! known from elsewhere: the cluster's id from the configuration, node and directory from the metadata log; else the
+//! start stops (Kafka stops always). Called by `server.rs`.
 
 use std::io::Read;
 
-use logspine_protocol::types::TopicId;
-use logspine_storage::{LogDir, MetaProperties, StorageError};
+use logspine_cluster::metadata::CLUSTER_METADATA_TOPIC_NAME;
+use logspine_protocol::types::{BrokerId, TopicId};
+use logspine_storage::{LogDir, MetaProperties, StorageError, aside};
 use thiserror::Error;
 
 use crate::config::BrokerConfig;
 use crate::kafka::import::target::UNFINISHED;
+use crate::kafka::metadata::KafkaMetadata;
+use crate::kafka::metadata_log::Tail;
 
 /// Cluster, node and directory; fixed while the process lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +39,9 @@ pub enum IdentityError {
     )]
     OtherNode { directory: String, found: i32, wanted: i32 },
     #[error(
-        "the data directory {directory} holds partitions and no meta.properties, so nobody can say whose they \
-         are; restore that file or use another directory"
+        "the data directory {directory} holds partitions, and {problem}, so nobody can say whose they are; {advice}"
     )]
-    Unidentified { directory: String },
+    Unidentified { directory: String, problem: String, advice: String },
     #[error(
         "the data directory {directory} holds an import from Kafka that did not finish; run logspine import-kafka \
          again, or use another directory"
@@ -55,8 +59,23 @@ pub fn establish(log_dir: &LogDir, config: &BrokerConfig) -> Result<Identity, Id
     if log_dir.path().join(UNFINISHED).exists() {
         return Err(IdentityError::UnfinishedImport { directory });
     }
-    let Some(meta) = log_dir.meta_properties()? else {
-        return format(log_dir, config, directory);
+    let meta = match log_dir.meta_properties() {
+        Ok(Some(meta)) => meta,
+        Ok(None) if log_dir.contents()?.partitions.is_empty() => return format(log_dir, config, directory),
+        Ok(None) => {
+            let meta = recall(log_dir, config, &directory, "there is no meta.properties")?;
+            log_dir.write_meta_properties(&meta)?;
+            meta
+        }
+        Err(StorageError::Unreadable { path, position, reason }) => {
+            let problem = format!("meta.properties does not read back at byte {position} ({reason})");
+            let meta = recall(log_dir, config, &directory, &problem)?;
+            // A crash between the two finds no file, and recalls again.
+            aside::move_aside(&**log_dir.disk(), &path, position, reason)?;
+            log_dir.write_meta_properties(&meta)?;
+            meta
+        }
+        Err(error) => return Err(error.into()),
     };
     if let Some(wanted) = config.cluster_id.clone().filter(|wanted| *wanted != meta.cluster_id) {
         return Err(IdentityError::OtherCluster { directory, found: meta.cluster_id, wanted });
@@ -67,10 +86,43 @@ pub fn establish(log_dir: &LogDir, config: &BrokerConfig) -> Result<Identity, Id
     Ok(Identity { cluster_id: meta.cluster_id, node_id: meta.node_id, directory_id: meta.directory_id })
 }
 
+/// What `meta.properties` said, if it is known from elsewhere. The metadata log names the nodes that registered in it,
+/// so the directory of another node is not taken for ours.
+fn recall(
+    log_dir: &LogDir,
+    config: &BrokerConfig,
+    directory: &str,
+    problem: &str,
+) -> Result<MetaProperties, IdentityError> {
+    let refuse = |advice: String| IdentityError::Unidentified {
+        directory: directory.to_owned(),
+        problem: problem.to_owned(),
+        advice,
+    };
+    let unknown = "set cluster.id to its cluster's id, or restore that file from a copy";
+    let cluster_id = config.cluster_id.clone().ok_or_else(|| refuse(unknown.to_owned()))?;
+    let metadata_dir = log_dir.partition_path(CLUSTER_METADATA_TOPIC_NAME, 0);
+    let metadata = KafkaMetadata::read(&metadata_dir, Tail::MayBeTorn)
+        .map_err(|error| refuse(format!("its metadata log does not tell either ({error})")))?;
+    let node_id = config.node_id;
+    let Some(directories) = metadata.brokers.get(&BrokerId(node_id)) else {
+        return Err(refuse(format!(
+            "node {node_id} never registered in its metadata log; use the directory of this node"
+        )));
+    };
+    let directory_id = directories.first().copied().unwrap_or(TopicId::ZERO);
+    let meta = MetaProperties { cluster_id, node_id, directory_id };
+    tracing::warn!(
+        directory,
+        problem,
+        cluster_id = meta.cluster_id,
+        node_id,
+        "meta.properties is written anew"
+    );
+    Ok(meta)
+}
+
 fn format(log_dir: &LogDir, config: &BrokerConfig, directory: String) -> Result<Identity, IdentityError> {
-    if !log_dir.contents()?.partitions.is_empty() {
-        return Err(IdentityError::Unidentified { directory });
-    }
     let cluster_id = match &config.cluster_id {
         Some(given) => given.clone(),
         None => random_id().map_err(IdentityError::Random)?.to_string(),
@@ -103,6 +155,11 @@ mod tests {
 
     use super::*;
     use crate::config::{BrokerConfig, Properties, properties};
+    use logspine_cluster::metadata::{Input, RegisterBroker, Request, Settings};
+    use logspine_cluster::quorum::QuorumConfig;
+    use logspine_protocol::types::Offset;
+    use logspine_replica::metadata_log::MetadataLog;
+    use logspine_replica::raft_log::OpenRaftLog;
     use logspine_storage::RealDisk;
 
     fn config(text: &str) -> BrokerConfig {
@@ -139,5 +196,73 @@ mod tests {
         std::fs::create_dir(dir.path().join("orders-0")).unwrap();
         let refused = establish(&open(dir.path()), &config("")).unwrap_err();
         assert!(matches!(refused, IdentityError::Unidentified { .. }));
+        let refused = establish(&open(dir.path()), &config("cluster.id=c")).unwrap_err().to_string();
+        assert!(refused.contains("its metadata log does not tell either"), "{refused}");
+    }
+
+    /// A directory in which this node registered, as the controller writes it.
+    fn registered(path: &std::path::Path) -> Identity {
+        let identity = establish(&open(path), &config("cluster.id=c\nnode.id=3")).unwrap();
+        let mut log = MetadataLog::open(
+            OpenRaftLog {
+                disk: Arc::new(RealDisk),
+                data_dir: path.to_path_buf(),
+                recovery_point: Offset(0),
+                quorum: QuorumConfig::single(3),
+                now_ms: 0,
+            },
+            Settings::default(),
+        )
+        .unwrap();
+        log.advance().unwrap();
+        let register = RegisterBroker {
+            broker_id: BrokerId(3),
+            incarnation_id: TopicId([1; 16]),
+            endpoints: Vec::new(),
+            rack: None,
+            log_dirs: vec![identity.directory_id],
+        };
+        log.submit(0, Input { token: 1, request: Request::RegisterBroker(register) });
+        log.advance().unwrap();
+        identity
+    }
+
+    #[test]
+    fn an_unreadable_file_is_set_aside_and_written_anew_where_all_of_it_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = registered(dir.path());
+        let meta = dir.path().join("meta.properties");
+        for (number, rot) in ["", "\0\0\0\0", "#\nversion=1\nnode.id=3\n"].into_iter().enumerate() {
+            std::fs::write(&meta, rot).unwrap();
+            let refused = establish(&open(dir.path()), &config("node.id=3")).unwrap_err().to_string();
+            assert!(refused.contains("set cluster.id") && !refused.contains('\n'), "{refused}");
+            assert_eq!(std::fs::read_to_string(&meta).unwrap(), rot, "nothing is touched without the id");
+            let again = establish(&open(dir.path()), &config("cluster.id=c\nnode.id=3")).unwrap();
+            assert_eq!(again, first);
+            let kept = dir.path().join(format!("meta.properties.unreadable-{number}"));
+            assert_eq!(std::fs::read_to_string(kept).unwrap(), rot);
+            assert_eq!(establish(&open(dir.path()), &config("node.id=3")).unwrap(), first);
+        }
+        std::fs::remove_file(&meta).unwrap();
+        assert_eq!(establish(&open(dir.path()), &config("cluster.id=c\nnode.id=3")).unwrap(), first);
+    }
+
+    #[test]
+    fn a_directory_in_which_another_node_registered_is_not_taken_for_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        registered(dir.path());
+        std::fs::write(dir.path().join("meta.properties"), "rot").unwrap();
+        let refused = establish(&open(dir.path()), &config("cluster.id=c\nnode.id=4")).unwrap_err();
+        assert!(refused.to_string().contains("node 4 never registered"), "{refused}");
+        assert_eq!(std::fs::read_to_string(dir.path().join("meta.properties")).unwrap(), "rot");
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_never_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        registered(dir.path());
+        std::fs::write(dir.path().join("meta.properties"), "version=2\ncluster.id=c\n").unwrap();
+        let refused = establish(&open(dir.path()), &config("cluster.id=c\nnode.id=3")).unwrap_err();
+        assert!(refused.to_string().contains("version 2 where 1 is expected"), "{refused}");
     }
 }

@@ -14,6 +14,8 @@ use logspine_protocol::compression::Codec;
 use logspine_protocol::types::Offset;
 use logspine_storage::{AppendError, StorageError};
 
+#[cfg(feature = "planted")]
+use crate::planted::Planted;
 use crate::raft_log::{OpenRaftLog, RaftLog, RaftLogError};
 use crate::state_log::{Refused, StateLog};
 
@@ -56,6 +58,19 @@ impl MetadataLog {
     pub fn open(open: OpenRaftLog, settings: Settings) -> Result<MetadataLog, MetadataLogError> {
         let raft = RaftLog::open(open)?;
         Ok(MetadataLog { raft, state: StateLog::new(MetadataMachine::new(settings)) })
+    }
+
+    /// The same with a bug for the checkers to find. Absent from release builds.
+    #[cfg(feature = "planted")]
+    pub fn open_planted(
+        open: OpenRaftLog,
+        settings: Settings,
+        planted: Planted,
+    ) -> Result<MetadataLog, MetadataLogError> {
+        let raft = RaftLog::open_planted(open, planted)?;
+        let mut state = StateLog::new(MetadataMachine::new(settings));
+        state.plant(planted);
+        Ok(MetadataLog { raft, state })
     }
 
     /// What the cluster agreed on, as far as this node knows.

@@ -19,6 +19,7 @@ use logspine_storage::{
 };
 
 use crate::effects::Effects;
+use crate::planted::{Bug, Planted};
 use crate::view::PartitionView;
 
 mod error;
@@ -101,8 +102,7 @@ pub struct Partition {
     state: PartitionState,
     view: Arc<PartitionView>,
     flush_messages: i64,
-    #[cfg(feature = "planted")]
-    planted: crate::planted::Planted,
+    planted: Planted,
 }
 
 impl Partition {
@@ -131,8 +131,7 @@ impl Partition {
             state: PartitionState::new(open.broker, high_watermark),
             view,
             flush_messages,
-            #[cfg(feature = "planted")]
-            planted: crate::planted::Planted::default(),
+            planted: Planted::default(),
         };
         Ok((partition, recovered))
     }
@@ -277,8 +276,7 @@ impl Partition {
 
     /// `flush.messages=1` counts what is on disk; anything larger counts what was appended. The one difference.
     fn reported_durable_end(&self) -> Offset {
-        #[cfg(feature = "planted")]
-        if self.planted.watermark_from_log_end {
+        if self.planted.has(Bug::WatermarkFromLogEnd) {
             return self.view.log_end_offset();
         }
         if self.flush_messages <= 1 { self.view.durable_end() } else { self.view.log_end_offset() }
@@ -302,7 +300,7 @@ impl Partition {
 
     /// Plants bugs for the checkers to find. Absent from release builds.
     #[cfg(feature = "planted")]
-    pub fn plant(&mut self, planted: crate::planted::Planted) {
+    pub fn plant(&mut self, planted: Planted) {
         self.planted = planted;
     }
 }

@@ -19,7 +19,9 @@ mod batches;
 mod error;
 mod vote_file;
 
+use crate::planted::{Bug, Planted};
 pub use error::RaftLogError;
+use vote_file::Voters;
 
 /// Where the log lives and who takes part.
 pub struct OpenRaftLog {
@@ -42,20 +44,32 @@ pub struct RaftLog {
     first_index: u64,
     /// The time of LEADER_CHANGE batches, for which no request brings one. Only people read it.
     opened_ms: i64,
+    planted: Planted,
 }
 
 impl RaftLog {
     /// Reads back everything that is on disk. A log that cannot be read to its end stops the start: metadata
     /// that was committed must never be cut.
     pub fn open(open: OpenRaftLog) -> Result<RaftLog, RaftLogError> {
+        RaftLog::open_planted(open, Planted::default())
+    }
+
+    /// The same with a bug for the checkers to find; without the feature `planted` there is none.
+    pub(crate) fn open_planted(open: OpenRaftLog, planted: Planted) -> Result<RaftLog, RaftLogError> {
         let log = batches::open_log(&open)?;
-        let mut vote_file = vote_file::VoteFile::new(open.disk, open.data_dir.join(batches::DIR_NAME));
-        let (entries, starts) = batches::read_entries(&log)?;
-        let hard_state = vote_file.read()?;
+        let mut vote_file =
+            vote_file::VoteFile::new(open.disk, open.data_dir.join(batches::DIR_NAME), planted);
+        let (mut entries, mut starts) = batches::read_entries(&log)?;
+        if planted.has(Bug::ReplaySkipsTail) {
+            entries.pop();
+            starts.pop_back();
+        }
+        let voters = if open.quorum.voters.len() == 1 { Voters::OnlyThis } else { Voters::Several };
+        let hard_state = vote_file.read(voters)?;
         let opened_ms = open.now_ms;
         let restored = Restored { hard_state, entries, ..Restored::default() };
         let quorum = Quorum::start(open.quorum, restored)?;
-        Ok(RaftLog { log, vote_file, quorum, starts, first_index: 1, opened_ms })
+        Ok(RaftLog { log, vote_file, quorum, starts, first_index: 1, opened_ms, planted })
     }
 
     pub fn is_leader(&self) -> bool {
@@ -99,7 +113,9 @@ impl RaftLog {
                 self.append(entry)?;
             }
             if ready.must_sync {
-                self.sync()?;
+                if !self.planted.has(Bug::CommitBeforeSync) {
+                    self.sync()?;
+                }
                 if let Some(hard_state) = ready.hard_state {
                     self.vote_file.write(hard_state)?;
                 }

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 use logspine_cluster::machine::{Effect, Machine};
 use logspine_protocol::types::Offset;
 
+use crate::planted::{Bug, Planted};
+
 /// At most this many appends may wait for commit; beyond it inputs are answered as if the log were lost,
 /// so that a stuck disk costs refusals and not memory.
 pub const PENDING_APPENDS_MAX: usize = 10_000;
@@ -35,19 +37,13 @@ struct Pending<M: Machine> {
 pub struct StateLog<M: Machine> {
     machine: M,
     pending: VecDeque<Pending<M>>,
-    #[cfg(feature = "planted")]
-    planted: crate::planted::Planted,
+    planted: Planted,
 }
 
 impl<M: Machine> StateLog<M> {
     /// Takes a machine whose state is that of an empty log; `load` brings it up to date.
     pub fn new(machine: M) -> StateLog<M> {
-        StateLog {
-            machine,
-            pending: VecDeque::new(),
-            #[cfg(feature = "planted")]
-            planted: crate::planted::Planted::default(),
-        }
+        StateLog { machine, pending: VecDeque::new(), planted: Planted::default() }
     }
 
     /// Applies a committed record read back from the log. Only before the first `step`.
@@ -104,8 +100,7 @@ impl<M: Machine> StateLog<M> {
                 for record in &records {
                     self.machine.stage(record);
                 }
-                #[cfg(feature = "planted")]
-                if self.planted.response_before_commit {
+                if self.planted.has(Bug::ResponseBeforeCommit) {
                     replies.extend(then);
                     self.pending.push_back(Pending { end, records, then: Vec::new() });
                     return;
@@ -159,8 +154,7 @@ impl<M: Machine> StateLog<M> {
 
     /// Nothing that is in flight will be answered from here: leadership went away or the log is poisoned.
     pub fn lost(&mut self) -> Vec<M::Reply> {
-        #[cfg(feature = "planted")]
-        if self.planted.pending_kept_after_loss {
+        if self.planted.has(Bug::PendingKeptAfterLoss) {
             return self.pending.drain(..).flat_map(|pending| pending.then).collect();
         }
         let waiting = self.pending.drain(..).flat_map(|pending| pending.then).collect();
@@ -169,7 +163,7 @@ impl<M: Machine> StateLog<M> {
 
     /// Plants bugs for the checkers to find. Absent from release builds.
     #[cfg(feature = "planted")]
-    pub fn plant(&mut self, planted: crate::planted::Planted) {
+    pub fn plant(&mut self, planted: Planted) {
         self.planted = planted;
     }
 }

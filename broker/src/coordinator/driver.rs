@@ -12,12 +12,10 @@ use std::time::{Duration, Instant};
 use logspine_cluster::group::{
     GroupConfig, GroupRecord, GroupRequest, GroupResponse, GroupShard, Input, Reply, Token,
 };
-use logspine_protocol::batch::BatchBuilder;
-use logspine_protocol::compression::Codec;
 use logspine_protocol::error::ErrorCode;
 use logspine_protocol::types::Offset;
 use logspine_replica::state_log::{Refused, StateLog};
-use logspine_replica::{AppendError, LeaderAppend};
+use logspine_replica::{AppendError, LeaderAppend, group_log};
 use logspine_storage::AppendError as LogAppendError;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -211,16 +209,12 @@ impl Shard {
     }
 
     fn append(&self, now_ms: i64, records: &[GroupRecord]) -> Result<Offset, AppendRefused> {
-        let mut builder = BatchBuilder::new(Codec::None);
-        for record in records {
-            let (key, value) = record.encode().map_err(|error| {
-                tracing::warn!(partition = self.index, "a group record is refused: {error}");
-                AppendRefused { refused: Refused::ThisAppend, error: ErrorCode::UnknownServerError }
-            })?;
-            builder.append(now_ms, Some(&key), value.as_deref(), &[]);
-        }
+        let batch = group_log::batch(now_ms, records).map_err(|error| {
+            tracing::warn!(partition = self.index, "a group record is refused: {error}");
+            AppendRefused { refused: Refused::ThisAppend, error: ErrorCode::UnknownServerError }
+        })?;
         let append = LeaderAppend { require_min_isr: true, now_ms };
-        match self.partition.append(&builder.build(), append) {
+        match self.partition.append(&batch, append) {
             Ok(appended) => Ok(appended.end_offset),
             Err(error) => {
                 tracing::warn!(partition = self.index, "__consumer_offsets refuses an append: {error}");

@@ -39,7 +39,6 @@ use driver::Shard;
 use timers::Deadlines;
 
 pub use figures::GroupFigures;
-pub(crate) use loading::CommittedRecords;
 pub use uuid::random_uuid;
 
 /// Cheap to clone; all clones are the same coordinator.

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use super::error::{KafkaError, io_at, plural};
 use super::import::transfer::{self, Mode};
 use super::metadata::KafkaMetadata;
-use super::metadata_log;
+use super::metadata_log::{self, Tail};
 use super::node::{KafkaLogDir, KafkaNode};
 use crate::cli::output::{OutputArgs, table};
 
@@ -83,12 +83,12 @@ impl ExportKafkaCommand {
         if let Some(dir) = node.dirs.iter().find(|dir| !dir.is_clean) {
             return Err(KafkaError::NotClean { path: dir.path.clone() });
         }
-        let theirs = KafkaMetadata::read(&node.metadata_dir)?;
+        let theirs = KafkaMetadata::read(&node.metadata_dir, Tail::Whole)?;
         let source = LogDir::open(Arc::new(RealDisk), &self.data_dir)?;
         if !self.data_dir.join(names::CLEAN_SHUTDOWN).exists() {
             return Err(KafkaError::NotClean { path: self.data_dir.clone() });
         }
-        let ours = KafkaMetadata::read(&source.partition_path(CLUSTER_METADATA_TOPIC_NAME, 0))?;
+        let ours = KafkaMetadata::read(&source.partition_path(CLUSTER_METADATA_TOPIC_NAME, 0), Tail::Whole)?;
         let (given, left_out) = plan(&node, &theirs, &ours, &source)?;
         let mode = if self.copy { Mode::Copy } else { Mode::Link };
         for partition in &given {

@@ -14,7 +14,7 @@ use logspine_protocol::records::metadata as schema;
 use logspine_protocol::types::{BrokerId, Offset, TopicId};
 
 use super::error::{KafkaError, plural};
-use super::metadata_log::{self, LogEnd};
+use super::metadata_log::{self, LogEnd, Tail};
 
 const METADATA_VERSION: &str = "metadata.version";
 /// 4.3-IV0.
@@ -48,9 +48,9 @@ struct LeftOut {
 
 impl KafkaMetadata {
     /// Reads `__cluster_metadata-0`.
-    pub fn read(dir: &Path) -> Result<KafkaMetadata, KafkaError> {
+    pub fn read(dir: &Path, tail: Tail) -> Result<KafkaMetadata, KafkaError> {
         let mut metadata = KafkaMetadata::default();
-        metadata.log_end = metadata_log::read(dir, |offset, record| metadata.take(offset, record))?;
+        metadata.log_end = metadata_log::read(dir, tail, |offset, record| metadata.take(offset, record))?;
         match metadata.image.features().get(METADATA_VERSION) {
             Some(&level) if level > METADATA_VERSION_MAX => {
                 Err(KafkaError::MetadataVersion { level, max: METADATA_VERSION_MAX })

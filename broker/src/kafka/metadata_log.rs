@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use logspine_protocol::batch::{BatchBuilder, BatchView, HEADER_LEN};
@@ -29,6 +30,17 @@ pub struct LogEnd {
     pub end_offset: Offset,
     /// Leader epoch of the last batch.
     pub leader_epoch: i32,
+    /// Bytes behind the last whole batch, where a log that was not closed may have them.
+    pub torn_bytes: u64,
+}
+
+/// What may stand behind the last whole batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// Nothing: the broker closed its log.
+    Whole,
+    /// What a crash left of a write that nobody was told of. Kafka cuts it off when it starts.
+    MayBeTorn,
 }
 
 /// Appends one batch behind everything, as the controller that led last; for a Kafka that is stopped. Kafka checks
@@ -53,6 +65,7 @@ pub fn append(dir: &Path, end: LogEnd, now_ms: i64, records: &[Vec<u8>]) -> Resu
 /// Calls `each` with the offset and the bytes of every record, oldest first.
 pub fn read(
     dir: &Path,
+    tail: Tail,
     mut each: impl FnMut(Offset, &[u8]) -> Result<(), KafkaError>,
 ) -> Result<LogEnd, KafkaError> {
     let (snapshot, segments) = list(dir)?;
@@ -66,22 +79,24 @@ pub fn read(
         expected = end_offset;
     }
     let snapshot_end = expected;
-    let mut leader_epoch = 0;
+    let mut end = LogEnd { end_offset: expected, ..LogEnd::default() };
     let first = segments.partition_point(|(base, _)| *base <= expected).saturating_sub(1);
-    for (base_offset, path) in &segments[first.min(segments.len())..] {
-        if *base_offset > expected {
-            let (from, to) = (expected.0, base_offset.0 - 1);
+    let segments = &segments[first.min(segments.len())..];
+    for (number, (base_offset, path)) in segments.iter().enumerate() {
+        if *base_offset > end.end_offset {
+            let (from, to) = (end.end_offset.0, base_offset.0 - 1);
             return Err(KafkaError::MetadataGap { dir: dir.to_path_buf(), from, to });
         }
         let mut next = *base_offset;
         let mut batches = Batches::open(path)?;
-        while let Some(batch) = batches.next()? {
+        let may_be_torn = tail == Tail::MayBeTorn && number + 1 == segments.len();
+        while let Some(batch) = batches.next_sound(may_be_torn)? {
             let view = batches.parse(&batch)?;
             if view.base_offset() != next || view.last_offset_delta() < 0 {
                 let found = view.base_offset();
                 return Err(batches.damaged(format!("offset {found} follows where {next} is expected")));
             }
-            (next, leader_epoch) = (view.next_offset(), view.partition_leader_epoch().0);
+            (next, end.leader_epoch) = (view.next_offset(), view.partition_leader_epoch().0);
             batches.records(
                 &batch,
                 |offset, record| {
@@ -89,9 +104,10 @@ pub fn read(
                 },
             )?;
         }
-        expected = expected.max(next);
+        end.end_offset = end.end_offset.max(next);
+        end.torn_bytes = batches.torn_bytes;
     }
-    Ok(LogEnd { end_offset: expected, leader_epoch })
+    Ok(end)
 }
 
 type Numbered = (Offset, PathBuf);
@@ -128,6 +144,7 @@ struct Batches {
     /// Where the batch that was read last starts, and where the next one does.
     position: u64,
     next_position: u64,
+    torn_bytes: u64,
 }
 
 impl Batches {
@@ -135,7 +152,14 @@ impl Batches {
         let file = File::open(path).map_err(io_at("open", path))?;
         let left_bytes = file.metadata().map_err(io_at("measure", path))?.len();
         let path = path.to_path_buf();
-        Ok(Batches { file: BufReader::new(file), path, left_bytes, position: 0, next_position: 0 })
+        Ok(Batches {
+            file: BufReader::new(file),
+            path,
+            left_bytes,
+            position: 0,
+            next_position: 0,
+            torn_bytes: 0,
+        })
     }
 
     fn next(&mut self) -> Result<Option<Vec<u8>>, KafkaError> {
@@ -158,6 +182,36 @@ impl Batches {
         self.left_bytes -= total as u64;
         self.next_position += total as u64;
         Ok(Some(batch))
+    }
+
+    /// The same, checked. Where the file may be torn, it ends before the first batch that does not check out, unless a
+    /// whole one follows: then it is damaged.
+    fn next_sound(&mut self, may_be_torn: bool) -> Result<Option<Vec<u8>>, KafkaError> {
+        let found = self.next().and_then(|batch| {
+            batch.as_ref().map_or(Ok(()), |batch| self.parse(batch).map(|_| ()))?;
+            Ok(batch)
+        });
+        match found {
+            Err(KafkaError::MetadataDamaged { .. }) if may_be_torn && !self.goes_on()? => {
+                self.torn_bytes = self.len_bytes()? - self.position;
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
+    fn len_bytes(&self) -> Result<u64, KafkaError> {
+        Ok(self.file.get_ref().metadata().map_err(io_at("measure", &self.path))?.len())
+    }
+
+    /// Whether a whole batch stands anywhere behind the one that was read last.
+    fn goes_on(&self) -> Result<bool, KafkaError> {
+        let len_bytes = (self.len_bytes()? - self.position).min(BATCH_BYTES_MAX as u64);
+        let mut rest = vec![0; usize::try_from(len_bytes).unwrap_or(0)];
+        self.file.get_ref().read_exact_at(&mut rest, self.position).map_err(io_at("read", &self.path))?;
+        let is_whole =
+            |at: usize| BatchView::parse(&rest[at..]).is_ok_and(|(view, _)| view.verify_crc().is_ok());
+        Ok((1..rest.len()).any(is_whole))
     }
 
     fn parse<'b>(&self, batch: &'b [u8]) -> Result<BatchView<'b>, KafkaError> {

@@ -8,7 +8,7 @@ pub mod error;
 pub mod export;
 pub mod import;
 pub mod metadata;
-mod metadata_log;
+pub mod metadata_log;
 mod node;
 #[cfg(test)]
 mod tests;

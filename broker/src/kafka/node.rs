@@ -15,6 +15,7 @@ use logspine_storage::directory::PartitionDir;
 use logspine_storage::{Disk, MetaProperties, RealDisk, directory, names};
 
 use super::error::{KafkaError, io_at};
+use super::metadata_log::Tail;
 
 const METADATA_DIR: &str = "__cluster_metadata-0";
 
@@ -69,6 +70,12 @@ impl KafkaNode {
     /// Whether every log was closed cleanly.
     pub fn is_clean(&self) -> bool {
         self.dirs.iter().all(|dir| dir.is_clean)
+    }
+
+    /// What may stand behind the metadata log's last whole batch.
+    pub fn metadata_tail(&self) -> Tail {
+        let holder = self.dirs.iter().find(|dir| self.metadata_dir.starts_with(&dir.path));
+        if holder.is_some_and(|dir| dir.is_clean) { Tail::Whole } else { Tail::MayBeTorn }
     }
 
     /// Where each partition lies, by topic id and index. A directory without id is known by no topic.

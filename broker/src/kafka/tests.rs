@@ -10,6 +10,7 @@ use logspine_protocol::types::{BrokerId, LeaderEpoch, Offset, PartitionIndex, To
 
 use super::error::KafkaError;
 use super::metadata::KafkaMetadata;
+use super::metadata_log::Tail;
 
 const LOG: &str = "00000000000000000000.log";
 
@@ -32,11 +33,15 @@ fn raw<'a>(record: impl Into<schema::MetadataRecord<'a>>) -> Vec<u8> {
 }
 
 fn read(files: &[(&str, &[u8])]) -> Result<KafkaMetadata, KafkaError> {
+    read_with(Tail::Whole, files)
+}
+
+fn read_with(tail: Tail, files: &[(&str, &[u8])]) -> Result<KafkaMetadata, KafkaError> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     for (name, bytes) in files {
         std::fs::write(dir.path().join(name), bytes).expect("a writable directory");
     }
-    KafkaMetadata::read(dir.path())
+    KafkaMetadata::read(dir.path(), tail)
 }
 
 fn names(metadata: &KafkaMetadata) -> Vec<&str> {
@@ -132,6 +137,27 @@ fn a_torn_or_rotten_or_newer_log_is_refused_with_its_place() {
     );
 }
 
+#[test]
+fn a_torn_tail_of_a_log_that_was_not_closed_is_left_and_damage_is_refused() {
+    let whole = [batch(0, &[topic("a", 1)]), batch(1, &[topic("b", 2)])].concat();
+    let torn = batch(2, &[topic("torn", 3)]);
+    for tail in [&torn[..5], &torn[..70], &[0; 100], &[0xff; 300]] {
+        let log = [&whole[..], tail].concat();
+        let metadata = read_with(Tail::MayBeTorn, &[(LOG, &log)]).expect("what is whole is read");
+        assert_eq!(names(&metadata), ["a", "b"]);
+        assert_eq!(metadata.log_end.torn_bytes, tail.len() as u64);
+        read(&[(LOG, &log)]).expect_err("a closed log has no torn tail");
+    }
+    let mut rotten = [&whole[..], &torn[..]].concat();
+    rotten[whole.len() - 3] ^= 1;
+    let refused = read_with(Tail::MayBeTorn, &[(LOG, &rotten)]).expect_err("a whole batch follows");
+    assert!(refused.to_string().contains("does not read to its end"), "{refused}");
+    let later = batch(3, &[topic("c", 4)]);
+    let first = [&whole[..], &torn[..70]].concat();
+    let files = [(LOG, &first[..]), ("00000000000000000003.log", &later[..])];
+    read_with(Tail::MayBeTorn, &files).expect_err("only the last segment is torn");
+}
+
 /// A small generator, so that a failure is its seed.
 struct Dice(u64);
 
@@ -213,7 +239,9 @@ fn read_bent(dir: &Path, seed: u64) {
     }
     let file = if dice.roll(3) == 0 { "00000000000000000000-0000000001.checkpoint" } else { LOG };
     std::fs::write(dir.join(file), log).expect("a writable directory");
-    let _ = KafkaMetadata::read(dir);
+    for tail in [Tail::Whole, Tail::MayBeTorn] {
+        let _ = KafkaMetadata::read(dir, tail);
+    }
     std::fs::remove_file(dir.join(file)).expect("it was written");
 }
 

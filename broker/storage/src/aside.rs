@@ -26,7 +26,7 @@ pub struct SetAside {
 pub(crate) const SUFFIX: &str = ".unreadable-";
 
 /// Moves the file. The name is durable with the directory's next sync; until then a crash moves it again.
-pub(crate) fn move_aside(
+pub fn move_aside(
     disk: &dyn Disk,
     path: &Path,
     position: u64,

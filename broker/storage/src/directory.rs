@@ -13,7 +13,7 @@ use crate::checkpoint::{self, Offsets, Positions};
 use crate::clean_shutdown::CleanShutdown;
 use crate::disk::{self, Disk, DiskLock, Space};
 use crate::error::{StorageError, io_at};
-use crate::meta_properties::MetaProperties;
+use crate::meta_properties::{MetaProperties, Mistake};
 use crate::{names, partition_metadata};
 
 /// An open, locked data directory.
@@ -167,11 +167,17 @@ pub fn read_meta_properties(disk: &dyn Disk, path: &Path) -> Result<Option<MetaP
     let Some(content) = disk::read_file(disk, &path).map_err(io_at("read", &path))? else {
         return Ok(None);
     };
-    MetaProperties::parse(&content).map(Some).map_err(|(line, found)| StorageError::Foreign {
-        path,
-        position: checkpoint::byte_of_line(&content, line),
-        found: format!("line {}: {found}", line + 1),
-        advice: "start the version that wrote this directory, or use another data directory",
+    MetaProperties::parse(&content).map(Some).map_err(|(line, mistake)| {
+        let position = checkpoint::byte_of_line(&content, line);
+        match mistake {
+            Mistake::OtherVersion(version) => StorageError::Foreign {
+                path,
+                position,
+                found: format!("version {version} where 1 is expected"),
+                advice: "start the version that wrote this directory, or use another data directory",
+            },
+            Mistake::Text(reason) => StorageError::Unreadable { path, position, reason },
+        }
     })
 }
 

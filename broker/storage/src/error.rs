@@ -18,6 +18,9 @@ pub enum StorageError {
     /// A file in a format that this version does not write: newer, older, or not Kafka's at all.
     #[error("{} at byte {position}: {found}; {advice}", path.display())]
     Foreign { path: PathBuf, position: u64, found: String, advice: &'static str },
+    /// A small file that tells whose the directory is does not read back.
+    #[error("{} at byte {position}: {reason}", path.display())]
+    Unreadable { path: PathBuf, position: u64, reason: String },
     /// Another process works in this data directory.
     #[error("{} is locked by another process: is a broker running on this data directory?", path.display())]
     Locked { path: PathBuf },

@@ -6,6 +6,7 @@
 //! A data directory (`LogDir`) holds the lock file, `meta.properties`, the checkpoints and the clean marker.
 #![deny(unsafe_code)] // One file has a system call without a safe wrapper: page_cache.rs.
 
+pub mod aside;
 pub mod checkpoint;
 pub mod compaction;
 pub mod config;
@@ -22,7 +23,6 @@ pub mod reclaim;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim_disk;
 
-mod aside;
 mod clean_shutdown;
 mod creation;
 mod index;

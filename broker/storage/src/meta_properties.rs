@@ -24,34 +24,52 @@ impl MetaProperties {
         )
     }
 
-    /// The first mistake: its line, from 0, and what is wrong.
-    pub(crate) fn parse(content: &[u8]) -> Result<MetaProperties, (u64, String)> {
-        let text = std::str::from_utf8(content).map_err(|_| (0, "it is not text".to_owned()))?;
+    /// The first mistake, and its line, from 0.
+    pub(crate) fn parse(content: &[u8]) -> Result<MetaProperties, (u64, Mistake)> {
+        let text = std::str::from_utf8(content).map_err(|_| (0, Mistake::text("it is not text")))?;
         let (mut version, mut cluster_id, mut node_id, mut directory_id) = (None, None, None, None);
         for (number, line) in (0..).zip(text.lines()) {
             let line = line.trim();
             if line.is_empty() || line.starts_with(['#', '!']) {
                 continue;
             }
-            let (key, value) =
-                line.split_once(['=', ':']).ok_or((number, format!("{line:?} is no property")))?;
+            let mistake = |what: &str| (number, Mistake::Text(format!("{line:?} {what}")));
+            let (key, value) = line.split_once(['=', ':']).ok_or_else(|| mistake("is no property"))?;
             let value = value.trim().replace('\\', "");
-            let refuse = || (number, format!("{line:?} has an unusable value"));
+            let refuse = || mistake("has an unusable value");
             match key.trim() {
                 "version" if value == "1" => version = Some(()),
-                "version" => return Err((number, format!("version {value:?} where 1 is expected"))),
+                "version" => {
+                    let other = value.parse().map_err(|_| refuse())?;
+                    return Err((number, Mistake::OtherVersion(other)));
+                }
                 "cluster.id" => cluster_id = Some(value),
                 "node.id" => node_id = Some(value.parse().map_err(|_| refuse())?),
                 "directory.id" => directory_id = Some(value.parse().map_err(|_| refuse())?),
                 _ => {}
             }
         }
-        version.ok_or((0, "version is missing".to_owned()))?;
+        let missing = |key| (0, Mistake::Text(format!("{key} is missing")));
+        version.ok_or_else(|| missing("version"))?;
         Ok(MetaProperties {
-            cluster_id: cluster_id.ok_or((0, "cluster.id is missing".to_owned()))?,
-            node_id: node_id.ok_or((0, "node.id is missing".to_owned()))?,
+            cluster_id: cluster_id.ok_or_else(|| missing("cluster.id"))?,
+            node_id: node_id.ok_or_else(|| missing("node.id"))?,
             directory_id: directory_id.unwrap_or(TopicId::ZERO),
         })
+    }
+}
+
+/// Why the file says nothing that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    /// Another program's, or another time's: sound perhaps, and not ours to touch.
+    OtherVersion(u32),
+    Text(String),
+}
+
+impl Mistake {
+    fn text(words: &str) -> Mistake {
+        Mistake::Text(words.to_owned())
     }
 }
 
@@ -71,9 +89,11 @@ mod tests {
 
     #[test]
     fn another_version_or_a_missing_id_names_its_line() {
-        assert_eq!(MetaProperties::parse(b"version=2\n").unwrap_err().0, 0);
-        assert_eq!(MetaProperties::parse(b"#\nversion=1\nnode.id=x\n").unwrap_err().0, 2);
-        assert!(MetaProperties::parse(b"version=1\nnode.id=1\n").unwrap_err().1.contains("cluster.id"));
-        assert!(MetaProperties::parse(b"cluster.id=a\nnode.id=1\n").unwrap_err().1.contains("version"));
+        let mistake = |content: &[u8]| MetaProperties::parse(content).unwrap_err();
+        assert_eq!(mistake(b"version=2\n"), (0, Mistake::OtherVersion(2)));
+        assert_eq!(mistake(b"#\nversion=1\nnode.id=x\n").0, 1 + 1);
+        assert_eq!(mistake(b"version=1\nnode.id=1\n"), (0, Mistake::text("cluster.id is missing")));
+        assert_eq!(mistake(b"cluster.id=a\nnode.id=1\n"), (0, Mistake::text("version is missing")));
+        assert_eq!(mistake(b"#\nversion=\x7f\n").0, 1);
     }
 }

@@ -73,6 +73,10 @@ pub(super) fn read_entries(log: &Log) -> Result<(Vec<Entry>, VecDeque<Offset>), 
             }
             starts.push_back(view.base_offset());
             let term = u64::try_from(view.partition_leader_epoch().0).unwrap_or(0);
+            // The checksum does not cover it, and the next term must fit.
+            if term >= i32::MAX as u64 {
+                return Err(RaftLogError::Term { term });
+            }
             let payload = if view.is_control() { Vec::new() } else { payload_of(view.bytes()) };
             entries.push(Entry { index: entries.len() as u64 + 1, term, payload });
             next = view.last_offset() + 1;

@@ -30,11 +30,20 @@ pub enum RaftLogError {
     Damaged(#[from] Damage),
     #[error("the metadata log holds no valid batch at offset {offset}: {reason}")]
     Batch { offset: Offset, reason: BatchError },
-    #[error("{} does not say whom this node voted for: {reason}; restore it from a copy of the data directory", path.display())]
+    /// Not healed by an older copy of the file: that may have forgotten a vote.
+    #[error(
+        "{} does not say whom this node voted for: {reason}; mend the disk or start the version that wrote it, or take \
+         this node out of the voters and let it join again with an empty directory",
+        path.display()
+    )]
     Vote { path: PathBuf, reason: String },
     /// Whom this node voted for cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     VoteNotWritten { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the metadata log holds term {term}, which no election can have reached; restore the data directory from a copy"
+    )]
+    Term { term: u64 },
     #[error("the metadata quorum cannot start: {0}")]
     Start(#[from] StartError),
     #[error(transparent)]

@@ -105,10 +105,61 @@ fn damage_before_the_recovery_point_stops_the_start() {
 }
 
 #[test]
-fn a_vote_that_does_not_read_back_stops_the_start() {
+fn the_only_voter_sets_an_unreadable_vote_aside_and_votes_in_no_term_twice() {
+    for rot in ["{", "", "\0\0\0\0\0\0", r#"{"leaderEpoch":99999999999,"votedId":0,"data_version":1}"#] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let end = filled(dir.path());
+        std::fs::write(dir.path().join(VOTE_FILE), rot).expect("rot");
+        let mut log = open_at(dir.path(), end).expect("nobody else can be voted for");
+        assert_eq!(payloads(&log.advance().expect("the disk works")).len(), 2, "the log is all there");
+        assert_eq!(log.quorum().term(), 2, "term 1 was voted in");
+        let kept = dir.path().join(format!("{VOTE_FILE}.unreadable-0"));
+        assert_eq!(std::fs::read(kept).expect("the old bytes"), rot.as_bytes());
+        drop(log);
+        let mut log = open_at(dir.path(), end).expect("the new vote reads back");
+        log.advance().expect("the disk works");
+        assert_eq!(log.quorum().term(), 3);
+    }
+}
+
+#[test]
+fn a_voter_among_several_does_not_start_with_a_vote_that_does_not_read_back() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let end = filled(dir.path());
-    std::fs::write(dir.path().join(VOTE_FILE), "{").expect("rot");
-    let refused = open_at(dir.path(), end).map(|_| ()).expect_err("a vote must not be forgotten");
+    let path = dir.path().join(VOTE_FILE);
+    std::fs::write(&path, "{").expect("rot");
+    let refused = RaftLog::open(OpenRaftLog {
+        disk: Arc::new(RealDisk),
+        data_dir: dir.path().to_path_buf(),
+        recovery_point: end,
+        quorum: QuorumConfig { voters: vec![0, 1, 2], ..QuorumConfig::single(0) },
+        now_ms: 0,
+    });
+    let refused = refused.map(|_| ()).expect_err("a vote must not be forgotten");
     assert!(refused.to_string().contains("quorum-state does not say whom this node voted for"), "{refused}");
+    assert_eq!(std::fs::read(path).expect("the file stays"), b"{");
+}
+
+#[test]
+fn a_vote_of_a_newer_version_stops_the_start() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let end = filled(dir.path());
+    let newer = r#"{"leaderEpoch":7,"votedId":0,"data_version":2}"#;
+    std::fs::write(dir.path().join(VOTE_FILE), newer).expect("another version");
+    let refused = open_at(dir.path(), end).map(|_| ()).expect_err("it means something else there");
+    assert!(refused.to_string().contains("data version 2 is not 1"), "{refused}");
+}
+
+#[test]
+fn a_term_that_no_election_reached_is_refused_with_words() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let end = filled(dir.path());
+    let path = dir.path().join(LOG_FILE);
+    let bytes = std::fs::read(&path).expect("the log file");
+    let last = iter_batches(&bytes).map(|batch| batch.expect("whole batches").bytes().len()).last();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).expect("the log file");
+    let start = bytes.len() - last.expect("a batch");
+    file.write_all_at(&i32::MAX.to_be_bytes(), start as u64 + 12).expect("rot where no checksum is");
+    let refused = open_at(dir.path(), end).map(|_| ()).expect_err("there is no term after it");
+    assert!(refused.to_string().contains("term 2147483647"), "{refused}");
 }

@@ -205,23 +205,23 @@ proptest! {
 #[cfg(feature = "planted")]
 mod planted_bugs {
     use super::{Names, Op, StateLog, check};
-    use crate::planted::Planted;
+    use crate::planted::{Bug, Planted};
 
-    fn planted(planted: Planted) -> StateLog<Names> {
+    fn planted(bug: Bug) -> StateLog<Names> {
         let mut log = StateLog::new(Names::default());
-        log.plant(planted);
+        log.plant(Planted::bug(bug));
         log
     }
 
     #[test]
     fn a_response_before_commit_is_caught() {
-        let log = planted(Planted { response_before_commit: true, ..Planted::default() });
+        let log = planted(Bug::ResponseBeforeCommit);
         assert!(check(&[Op::Ask(7, 1)], log).is_err());
     }
 
     #[test]
     fn an_overlay_kept_after_losing_leadership_is_caught() {
-        let log = planted(Planted { pending_kept_after_loss: true, ..Planted::default() });
+        let log = planted(Bug::PendingKeptAfterLoss);
         assert!(check(&[Op::Ask(7, 1), Op::Lose], log).is_err());
     }
 }

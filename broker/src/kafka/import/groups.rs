@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use logspine_cluster::group::GroupRecord;
 use logspine_cluster::metadata::GROUP_METADATA_TOPIC_NAME;
 use logspine_protocol::batch::iter_batches;
+use logspine_replica::group_log::CommittedRecords;
 use logspine_storage::{Log, LogDir, OpenLog};
 
 use super::super::error::KafkaError;
 use super::plan::{Plan, PlannedPartition};
-use crate::coordinator::CommittedRecords;
 
 /// Read in one go.
 const CHUNK_BYTES: u32 = 1 << 20;

@@ -92,7 +92,7 @@ impl ImportKafkaCommand {
     fn import(&self) -> Result<Report, KafkaError> {
         let node = KafkaNode::open(&self.dirs)?;
         target::check_apart(&self.data_dir, &node)?;
-        let metadata = KafkaMetadata::read(&node.metadata_dir)?;
+        let metadata = KafkaMetadata::read(&node.metadata_dir, node.metadata_tail())?;
         let mut target = Target::open(&self.data_dir, self.mode())?;
         let plan = Plan::of(&node, &metadata, &self.exclude_topics, target.partition_dirs())?;
         target.begin(self.mode())?;

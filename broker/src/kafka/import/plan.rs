@@ -151,6 +151,12 @@ impl Plan {
         if !node.is_clean() {
             self.notes.push("Kafka was not stopped cleanly: logs were recovered as after a crash".to_owned());
         }
+        let torn_bytes = metadata.log_end.torn_bytes;
+        if torn_bytes > 0 {
+            self.notes.push(format!(
+                "metadata: {torn_bytes} bytes behind the last whole batch were written when Kafka died, and are left"
+            ));
+        }
         if metadata.controllers.len() > 1 {
             self.notes.push(format!(
                 "the metadata of {} controllers is taken as this node has it",

@@ -1,6 +1,6 @@
 //! One replica, its disk, its producer and its consumer, stepped by one random number generator.
 //!
-//! The model knows what was promised: offsets acknowledged (the watermark passed them) and offsets shown to the
+//! The power goes between two steps, or after any operation within one (`weather.rs`). The model knows what was promised: offsets acknowledged (the watermark passed them) and offsets shown to the
 //! consumer, with the value each must keep. Values name the producer's sequence, so a duplicate is visible.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +18,9 @@ use logspine_replica::{
 };
 use logspine_storage::planted::Planted as StoragePlanted;
 use logspine_storage::sim_disk::{Rng, SimDisk};
-use logspine_storage::{LogConfig, LogDir};
+use logspine_storage::{LogConfig, LogDir, StorageError};
+
+use crate::weather;
 
 const TOPIC: &str = "t";
 const DATA_DIR: &str = "/data";
@@ -54,6 +56,8 @@ pub struct World {
     in_flight: VecDeque<Sent>,
     /// offset -> sequence, for everything acknowledged or seen.
     promised: BTreeMap<i64, i32>,
+    /// How often the power went.
+    pub cuts: u64,
     pub trace: Vec<String>,
 }
 
@@ -74,6 +78,7 @@ impl World {
             next_sequence: 0,
             in_flight: VecDeque::new(),
             promised: BTreeMap::new(),
+            cuts: 0,
             trace: Vec::new(),
         };
         world.start().expect("an empty disk opens");
@@ -83,39 +88,80 @@ impl World {
     /// Does one random thing and checks the invariants that must hold at any time.
     pub fn step(&mut self) -> Checked {
         self.now_ms += 1 + self.rng.below(50) as i64;
-        match self.rng.below(100) {
-            0..40 => self.produce()?,
-            40..62 => self.flush_step()?,
-            62..80 => self.consume()?,
-            80..88 => self.checkpoint(),
-            88..90 => self.delete_records()?,
-            90..92 => self.retain()?,
-            92..94 => self.disk.fail_syncs(u64::from(self.rng.percent(30))),
-            94..97 => self.end_process()?,
-            _ => self.power_cut()?,
-        }
+        let done = self.act();
+        // What the watermark passed before the power went was acknowledged.
         self.acknowledge();
-        self.check_positions()
+        self.check_positions()?;
+        if self.disk.is_off() {
+            return self.power_cut();
+        }
+        done
     }
 
-    /// The power goes; what was not synced is kept in the part that the generator says.
+    fn act(&mut self) -> Checked {
+        match self.rng.below(100) {
+            0..38 => return self.produce(),
+            38..60 => return self.flush_step(),
+            60..77 => return self.consume(),
+            77..84 => self.checkpoint(),
+            84..86 => return self.delete_records(),
+            86..88 => self.retain(),
+            88..90 => self.disk.fail_syncs(u64::from(self.rng.percent(30))),
+            90..94 => {
+                let trouble = weather::brew(&mut self.rng, &self.disk);
+                self.note(&trouble);
+            }
+            94..96 => weather::clear(&self.disk),
+            96..98 => return self.end_process(),
+            _ => return self.power_cut(),
+        }
+        Ok(())
+    }
+
+    /// The power goes; what was not synced is kept in the part that the generator says. It may go again while the log
+    /// is recovered, and a second recovery finds the same as the first.
     pub fn power_cut(&mut self) -> Checked {
         self.note("power cut");
         self.stop();
-        let seed = self.rng.next_u64();
-        self.disk.power_cut(seed);
+        loop {
+            self.cuts += 1;
+            self.disk.power_cut(self.rng.next_u64());
+            if self.rng.percent(20) {
+                self.disk.cut_power_after(1 + self.rng.below(20));
+            }
+            let recovered = self.recover();
+            if !self.disk.is_off() {
+                recovered?;
+                return self.retry();
+            }
+            self.stop();
+        }
+    }
+
+    /// Starts, once or twice, and compares with what was promised.
+    fn recover(&mut self) -> Checked {
         self.start()?;
-        self.check_promises()?;
-        self.retry()
+        let found = self.contents()?;
+        if self.rng.percent(25) {
+            self.stop();
+            self.start()?;
+            if self.contents()? != found {
+                return Err("a second recovery finds something else".to_owned());
+            }
+        }
+        self.check_promises(&found)
     }
 
     /// `kill -9`: the page cache stays.
     fn end_process(&mut self) -> Checked {
         self.note("kill");
         self.stop();
-        self.disk.fail_syncs(0);
-        self.start()?;
-        self.check_promises()?;
+        weather::clear(&self.disk);
+        let recovered = self.recover();
+        if self.disk.is_off() {
+            return self.power_cut();
+        }
+        recovered?;
         self.retry()
     }
 
@@ -129,9 +175,9 @@ impl World {
     }
 
     fn start(&mut self) -> Checked {
-        let dir = open_dir(&self.disk);
-        let of =
-            |offsets: Result<_, _>| LogDir::offset_of(&offsets.expect("checkpoints read back"), TOPIC, 0);
+        let words = |error: StorageError| format!("a crash keeps the data directory from opening: {error}");
+        let dir = LogDir::open(Arc::new(self.disk.clone()), Path::new(DATA_DIR)).map_err(words)?;
+        let of = |offsets: Result<_, _>| offsets.map_err(words).map(|all| LogDir::offset_of(&all, TOPIC, 0));
         let config = LogConfig {
             segment_bytes: 600,
             index_interval_bytes: 100,
@@ -147,9 +193,9 @@ impl World {
             partition: PartitionIndex(0),
             config,
             broker: BrokerId(0),
-            recovery_point: of(dir.recovery_points()),
-            log_start: of(dir.log_starts()),
-            high_watermark: of(dir.high_watermarks()),
+            recovery_point: of(dir.recovery_points())?,
+            log_start: of(dir.log_starts())?,
+            high_watermark: of(dir.high_watermarks())?,
             clean: false,
             now_ms: self.now_ms,
         })
@@ -174,6 +220,9 @@ impl World {
     }
 
     fn produce(&mut self) -> Checked {
+        if self.in_flight.iter().any(|sent| sent.placed.is_none()) {
+            return self.retry();
+        }
         if self.in_flight.len() >= IN_FLIGHT_MAX {
             return Ok(());
         }
@@ -317,15 +366,14 @@ impl World {
         Ok(())
     }
 
-    fn retain(&mut self) -> Checked {
+    fn retain(&mut self) {
         let now_ms = self.now_ms;
         let partition = self.partition.as_mut().expect("the process runs");
         let _ = partition.enforce_retention(now_ms); // A poisoned log refuses; nothing was promised.
         for unlink in partition.take_unlinks(i64::MAX) {
-            unlink.run().map_err(|error| error.to_string())?;
+            let _ = unlink.run(); // What a full disk keeps goes later.
         }
         self.forget_below_start();
-        Ok(())
     }
 
     /// What retention or a user deleted is not promised any more.
@@ -344,8 +392,8 @@ impl World {
         Err(format!("positions out of order: {start} {watermark} {durable} {end}"))
     }
 
-    /// After a start: everything promised is there as it was, and no sequence stands twice.
-    fn check_promises(&mut self) -> Checked {
+    /// Every record, by offset; no sequence stands twice.
+    fn contents(&self) -> Result<BTreeMap<i64, i32>, String> {
         let (start, end) = self.view(|view| (view.log_start_offset(), view.log_end_offset()));
         let mut found = BTreeMap::new();
         let mut sequences = BTreeMap::new();
@@ -361,6 +409,12 @@ impl World {
                 next = Offset(offset + 1);
             }
         }
+        Ok(found)
+    }
+
+    /// After a start: everything promised is there as it was.
+    fn check_promises(&self, found: &BTreeMap<i64, i32>) -> Checked {
+        let (start, end) = self.view(|view| (view.log_start_offset(), view.log_end_offset()));
         for (offset, sequence) in self.promised.range(start.0..) {
             if found.get(offset) != Some(sequence) {
                 let found = found.get(offset);
@@ -379,9 +433,4 @@ impl World {
     fn note(&mut self, what: &str) {
         self.trace.push(what.to_owned());
     }
-}
-
-fn open_dir(disk: &SimDisk) -> LogDir {
-    let disk = Arc::new(disk.clone());
-    LogDir::open(disk, Path::new(DATA_DIR)).expect("the data directory opens after any crash")
 }
