@@ -80,6 +80,11 @@ pub struct Appended {
 pub struct Flush(FlushJob);
 
 impl Flush {
+    /// Whether appends may have to wait for the disk meanwhile.
+    pub fn holds_appends(&self) -> bool {
+        self.0.holds_appends()
+    }
+
     /// Syncs files and directories. Blocks; takes no lock.
     pub fn run(self) -> Flushed {
         Flushed(self.0.run())
@@ -177,9 +182,11 @@ impl Partition {
         Ok(Appended { end_offset: info.last_offset + 1, info, log_start_offset, effects })
     }
 
-    /// First step of a flush, under the lock. `None` when everything is on disk.
+    /// First step of a flush, under the lock. `None` when everything is on disk. While no flush is due, only what is
+    /// sealed is flushed.
     pub fn begin_flush(&mut self) -> Option<Flush> {
-        self.log.begin_flush().map(Flush)
+        let sealed = if self.flush_is_due() { None } else { self.log.begin_flush_of_sealed() };
+        sealed.or_else(|| self.log.begin_flush()).map(Flush)
     }
 
     /// Third step, under the lock: the durable end moves, and with it perhaps the watermark.

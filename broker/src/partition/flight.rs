@@ -21,7 +21,7 @@ struct State {
 pub struct Flight {
     state: Mutex<State>,
     born: Instant,
-    /// Microseconds after `born`; 0 while there is none.
+    /// Microseconds after `born`; 0 while none holds appends.
     since_us: AtomicU64,
 }
 
@@ -38,8 +38,12 @@ impl Flight {
             return false;
         }
         state.is_under_way = true;
-        self.since_us.store(self.now_us(), Ordering::Release);
         true
+    }
+
+    /// The flush under way syncs the file that appends write to: from now on it counts how long that takes.
+    pub fn holds_appends(&self) {
+        self.since_us.store(self.now_us(), Ordering::Release);
     }
 
     /// Whether somebody wanted to begin meanwhile.
@@ -49,7 +53,7 @@ impl Flight {
         std::mem::take(&mut *state).another
     }
 
-    /// Whether the flush under way takes long.
+    /// Whether appends have been held for long by the flush under way.
     pub fn is_slow(&self) -> bool {
         let since_us = self.since_us.load(Ordering::Acquire);
         since_us != 0 && self.now_us() - since_us > SLOW_AFTER.as_micros() as u64

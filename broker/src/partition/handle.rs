@@ -340,6 +340,9 @@ impl PartitionHandle {
     fn flush_now(self: &Arc<Self>) {
         let begun = self.partition.lock().as_mut().and_then(Partition::begin_flush);
         let Some(flush) = begun else { return };
+        if flush.holds_appends() {
+            self.flight.holds_appends();
+        }
         let flushed = flush.run();
         let refused = flushed.refused().map(|error| {
             self.note_refusal(error);

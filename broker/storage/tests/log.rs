@@ -131,6 +131,27 @@ fn the_durable_end_moves_with_a_finished_flush_and_not_before() {
 }
 
 #[test]
+fn a_flush_of_what_is_sealed_ends_where_the_active_segment_begins_and_does_not_touch_its_file() {
+    let (sim, disk) = sim();
+    let mut log = fresh(&disk, &small_segments());
+    assert!(log.begin_flush_of_sealed().is_none(), "nothing is sealed");
+    for seed in 0..12 {
+        log.append_as_leader(&batch(seed, 5, 30), EPOCH, NOW_MS).unwrap();
+    }
+    let job = log.begin_flush_of_sealed().unwrap();
+    assert!(!job.holds_appends());
+    log.append_as_leader(&batch(12, 5, 30), EPOCH, NOW_MS).unwrap();
+    let done = job.run();
+    let vouched_for = log.end_flush(done).unwrap().offset;
+    assert!(Offset(0) < vouched_for && vouched_for < Offset(60), "{vouched_for}");
+    let sealed = read_all(&log.reader(), vouched_for, 40_000);
+    drop(log);
+    sim.power_cut(7);
+    let (log, _) = reopen(&disk, &small_segments(), Offset(0), Offset(0), false).unwrap();
+    assert_eq!(read_all(&log.reader(), vouched_for, 40_000), sealed);
+}
+
+#[test]
 fn a_flush_overtaken_by_a_truncation_vouches_only_for_what_is_left() {
     let (_, disk) = sim();
     let mut log = fresh(&disk, &LogConfig::default());

@@ -62,6 +62,11 @@ enum Failure {
 }
 
 impl FlushJob {
+    /// Whether appends may have to wait for the disk while this runs: they write to a file that it syncs.
+    pub fn holds_appends(&self) -> bool {
+        self.active_file.is_some()
+    }
+
     /// Syncs. Blocks; belongs on a thread that may.
     pub fn run(self) -> FlushDone {
         let result = self.sync_files().and_then(|()| self.sync_names());
@@ -135,13 +140,29 @@ impl Log {
         if clean || self.flush_cap.is_some() || self.poison.check().is_err() {
             return None;
         }
-        let Dirty { files, active, dir, epochs, created } = std::mem::take(&mut self.dirty);
-        let mark = FlushMark { offset: self.log_end() };
+        let dirty = std::mem::take(&mut self.dirty);
+        Some(self.flush_up_to(self.log_end(), dirty))
+    }
+
+    /// Step 1 of a flush for which nobody waits: what is sealed, up to where the active segment begins. That one goes
+    /// on taking appends, which a sync of its own file would hold up. `None` as `begin_flush`.
+    pub fn begin_flush_of_sealed(&mut self) -> Option<FlushJob> {
+        if self.dirty.files.is_empty() || self.flush_cap.is_some() || self.poison.check().is_err() {
+            return None;
+        }
+        let active = self.dirty.active.take();
+        let dirty = std::mem::replace(&mut self.dirty, Dirty { active, ..Dirty::default() });
+        Some(self.flush_up_to(self.active.base_offset, dirty))
+    }
+
+    fn flush_up_to(&mut self, end: Offset, dirty: Dirty) -> FlushJob {
+        let Dirty { files, active, dir, epochs, created } = dirty;
+        let mark = FlushMark { offset: end };
         self.flush_cap = Some(mark.offset);
         if self.config.planted.has(Bug::DurableEndMovedInBeginFlush) {
             self.reader.publish_durable_end(mark.offset);
         }
-        Some(FlushJob {
+        FlushJob {
             disk: self.disk.clone(),
             dir: self.dir.clone(),
             files,
@@ -151,7 +172,7 @@ impl Log {
             created: created.then_some(self.topic_id),
             mark,
             planted: self.config.planted,
-        })
+        }
     }
 
     /// Whether a flush had better come though nobody waits for it: sealed files are held open by the dirty set, and
