@@ -23,7 +23,7 @@ pub enum Op {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     Fail(Errno),
-    /// Syncs only: no answer until the rule is dropped.
+    /// No answer until the rule is dropped. A held sync needs no thread of FUSE's, anything else keeps one.
     Hold,
     /// Done after that long.
     Delay(Duration),
@@ -53,6 +53,7 @@ pub struct Counters {
     pub failed_syncs: u64,
     pub failed_names: u64,
     pub held_syncs: u64,
+    pub held_reads: u64,
     /// Writes that found no room, or not enough.
     pub full: u64,
     /// Changes refused while the file system was read-only.
@@ -99,10 +100,19 @@ impl Faults {
             (Effect::Fail(_), Op::Write) => self.counters.failed_writes += 1,
             (Effect::Fail(_), Op::Sync) => self.counters.failed_syncs += 1,
             (Effect::Fail(_), Op::Names) => self.counters.failed_names += 1,
+            (Effect::Hold, Op::Read) => self.counters.held_reads += 1,
             (Effect::Hold, _) => self.counters.held_syncs += 1,
             (Effect::Delay(_) | Effect::BytesPerSecond(_), _) => {}
         }
         Some(rule.effect)
+    }
+}
+
+impl Faults {
+    /// Whether an operation that was held is held still.
+    pub fn holds(&self, op: Op, path: &str) -> bool {
+        let holds = |rule: &Rule| rule.op == op && rule.effect == Effect::Hold && path.contains(&rule.path);
+        self.rules.iter().any(|(_, rule)| holds(rule))
     }
 }
 

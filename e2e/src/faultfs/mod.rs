@@ -56,14 +56,17 @@ fn can_mount() -> bool {
 /// What FUSE's threads and the test share.
 struct Shared {
     disk: Mutex<Disk>,
-    /// Told when a sync is held.
+    /// Told when something is held, and when a rule ends.
     changed: Condvar,
 }
 
 struct Disk {
     tree: Tree,
     faults: Faults,
+    /// Syncs that are held.
     held: Vec<(u64, ReplyEmpty)>,
+    /// Held operations of other kinds, each in its thread.
+    waiting: usize,
 }
 
 impl Disk {
@@ -101,7 +104,7 @@ pub struct FaultFs {
 impl FaultFs {
     /// Mounts an empty file system on an empty directory.
     pub fn mount(at: &Path) -> io::Result<FaultFs> {
-        let disk = Disk { tree: Tree::new(), faults: Faults::default(), held: Vec::new() };
+        let disk = Disk { tree: Tree::new(), faults: Faults::default(), held: Vec::new(), waiting: 0 };
         let shared = Arc::new(Shared { disk: Mutex::new(disk), changed: Condvar::new() });
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName(NAME.to_owned())];
@@ -153,15 +156,21 @@ impl FaultFs {
         self.rule(Rule { op: Op::Sync, path: path.to_owned(), effect: Effect::Hold, times: None })
     }
 
+    /// Holds every read of matching paths that asks the disk; all go on when the guard is dropped. As with syncs, drop it
+    /// before the broker. At most as many as FUSE has threads.
+    pub fn hold_reads(&self, path: &str) -> RuleGuard<'_> {
+        self.rule(Rule { op: Op::Read, path: path.to_owned(), effect: Effect::Hold, times: None })
+    }
+
     /// Any rule.
     pub fn rule(&self, rule: Rule) -> RuleGuard<'_> {
         let holds = (rule.effect == Effect::Hold).then(|| rule.path.clone());
         RuleGuard { disk: self, id: self.disk().faults.add(rule), holds }
     }
 
-    /// Waits until `count` syncs are held; false if that does not happen in time.
+    /// Waits until `count` operations are held; false if that does not happen in time.
     pub fn wait_held(&self, count: usize, within: Duration) -> bool {
-        let enough = |disk: &mut Disk| disk.held.len() < count;
+        let enough = |disk: &mut Disk| disk.held.len() + disk.waiting < count;
         let waited = self.shared.changed.wait_timeout_while(self.disk(), within, enough);
         waited.is_ok_and(|(_, timeout)| !timeout.timed_out())
     }
@@ -230,5 +239,6 @@ impl Drop for RuleGuard<'_> {
         if let Some(path) = &self.holds {
             disk.release(path, false);
         }
+        self.disk.shared.changed.notify_all();
     }
 }

@@ -37,7 +37,15 @@ impl Served {
             Some(Effect::Fail(errno)) => return Err(errno),
             Some(Effect::Delay(pause)) => pause,
             Some(Effect::BytesPerSecond(rate)) => Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64),
-            Some(Effect::Hold) | None => Duration::ZERO,
+            Some(Effect::Hold) => {
+                disk.waiting += 1;
+                self.0.changed.notify_all();
+                let is_held = |disk: &mut Disk| disk.faults.holds(op, &path);
+                disk = self.0.changed.wait_while(disk, is_held).expect("no holder of the lock panics");
+                disk.waiting -= 1;
+                Duration::ZERO
+            }
+            None => Duration::ZERO,
         };
         if !pause.is_zero() {
             drop(disk);

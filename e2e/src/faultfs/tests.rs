@@ -164,6 +164,26 @@ fn a_held_sync_ends_when_it_is_let_go_and_holds_nothing_else() {
 }
 
 #[test]
+fn a_held_read_goes_on_when_it_is_let_go_and_holds_nothing_else() {
+    let Some((_dir, fs)) = mounted("hold-read") else { return };
+    let (file, other) = (write_synced(&fs, "held", b"1"), write_synced(&fs, "other", b"2"));
+    fs.drop_cached("held").unwrap();
+    fs.drop_cached("other").unwrap();
+    let hold = fs.hold_reads("held");
+    let reading = std::thread::spawn(move || {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, 0).map(|()| byte)
+    });
+    assert!(fs.wait_held(1, Duration::from_secs(10)));
+    let mut byte = [0];
+    other.read_exact_at(&mut byte, 0).unwrap();
+    assert_eq!(byte, *b"2");
+    assert!(!reading.is_finished());
+    drop(hold);
+    assert_eq!(reading.join().unwrap().unwrap(), *b"1");
+}
+
+#[test]
 fn a_slow_disk_takes_its_time() {
     let Some((_dir, fs)) = mounted("slow") else { return };
     let file = write_synced(&fs, "f", b"1");
