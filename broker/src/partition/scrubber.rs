@@ -4,10 +4,11 @@
 //! One thread with one deadline: a piece, then a pause that makes the pass take as long as it may, but never faster
 //! than `log.scrub.max.bytes.per.second`. A terabyte in the default week is 1.7 MB/s and less than a thousandth of a
 //! core. The page cache is left as it was. Where it stands is kept in `scrub-offset-checkpoint`, so that a broker
-//! that is restarted every day still comes to the end. What it finds is told as a consumer's read tells it.
+//! that is restarted every day still comes to the end. The replicas are listed once a minute at most, so that a piece
+//! costs the same among a hundred thousand of them. What it finds is told as a consumer's read tells it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,9 @@ const PIECE_BYTES: u64 = 1 << 20;
 /// A small broker reads a piece this often, although it has much more time.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
+/// How long a list of the replicas is good; one that is made meanwhile is empty anyway.
+const LIST_EVERY: Duration = Duration::from_secs(60);
+
 /// How often the position is written while it moves.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
@@ -43,6 +47,7 @@ struct Worker {
     config: ScrubConfig,
     metrics: ScrubMetrics,
     at: Position,
+    list: List,
     /// Bytes read in this pass.
     done_bytes: u64,
     written: (Position, Instant),
@@ -54,6 +59,31 @@ struct Position {
     topic: String,
     partition: i32,
     offset: Offset,
+}
+
+/// The replicas from where the scrubber stands on, in the order of names.
+struct List {
+    ahead: std::vec::IntoIter<Weak<PartitionHandle>>,
+    /// Of all replicas, those behind included.
+    total_bytes: u64,
+    /// `None`: not yet.
+    made: Option<Instant>,
+}
+
+impl List {
+    fn of(registry: &Registry, at: &Position) -> List {
+        let mut partitions = registry.all();
+        let total_bytes = partitions.iter().map(|partition| partition.view().size_bytes()).sum();
+        partitions.retain(|partition| key(partition) >= (at.topic.as_str(), at.partition));
+        partitions.sort_by(|a, b| key(a).cmp(&key(b)));
+        // A replica that is deleted meanwhile is not kept.
+        let ahead: Vec<_> = partitions.iter().map(Arc::downgrade).collect();
+        List { ahead: ahead.into_iter(), total_bytes, made: Some(Instant::now()) }
+    }
+}
+
+fn key(partition: &PartitionHandle) -> (&str, i32) {
+    (&partition.topic, partition.index)
 }
 
 impl Scrubber {
@@ -71,8 +101,10 @@ impl Scrubber {
         let thread = std::thread::Builder::new().name("scrubber".to_owned()).spawn(move || {
             let at = read_position(&registry);
             let written = (at.clone(), Instant::now());
-            let mut worker = Worker { registry, config, metrics, at, done_bytes: 0, written };
-            let mut pause = worker.pause_after(PIECE_BYTES);
+            // The replicas open meanwhile; one that is not there yet must not be taken for one that is done.
+            let list = List { ahead: Vec::new().into_iter(), total_bytes: 0, made: None };
+            let mut worker = Worker { registry, config, metrics, at, list, done_bytes: 0, written };
+            let mut pause = LIST_EVERY.min(Duration::from_millis(config.interval_ms));
             while !told.wait_until(Instant::now() + pause) {
                 let bytes = worker.step();
                 pause = worker.pause_after(bytes);
@@ -94,36 +126,36 @@ impl Scrubber {
 impl Worker {
     /// How long a piece of `bytes` may take, so that the pass ends in time.
     fn pause_after(&self, bytes: u64) -> Duration {
-        let total_bytes: u64 =
-            self.registry.all().iter().map(|partition| partition.view().size_bytes()).sum();
-        pause(bytes, total_bytes, &self.config)
+        pause(bytes, self.list.total_bytes, &self.config)
     }
 
     /// Reads one piece; how much there was.
     fn step(&mut self) -> u64 {
-        let mut partitions = self.registry.all();
-        partitions.sort_by(|a, b| (&a.topic, a.index).cmp(&(&b.topic, b.index)));
-        let here = (self.at.topic.as_str(), self.at.partition);
-        let next = partitions.iter().position(|partition| (&*partition.topic, partition.index) >= here);
-        let Some(number) = next else {
+        if self.list.made.is_none_or(|made| made.elapsed() >= LIST_EVERY) {
+            self.list = List::of(&self.registry, &self.at);
+        }
+        let Some(partition) = self.list.ahead.as_slice().first() else {
             self.end_pass();
             return PIECE_BYTES;
         };
-        let partition = &partitions[number];
-        let is_same = (&*partition.topic, partition.index) == here;
+        let Some(partition) = partition.upgrade() else {
+            self.list.ahead.next();
+            return 0;
+        };
+        let is_same = key(&partition) == (self.at.topic.as_str(), self.at.partition);
         let from = if is_same { self.at.offset } else { Offset(0) };
-        let (next, bytes) = scrub(partition, from);
+        let (next, bytes) = scrub(&partition, from);
         self.done_bytes += bytes;
         self.metrics.bytes.inc_by(bytes);
         self.metrics.pass_bytes.set(self.done_bytes as i64);
-        self.at = match (next, partitions.get(number + 1)) {
-            (Some(offset), _) => Position::of(partition, offset),
-            (None, Some(following)) => Position::of(following, Offset(0)),
-            (None, None) => {
-                self.end_pass();
-                return bytes.max(PIECE_BYTES);
+        match next {
+            Some(offset) => self.at = Position::of(&partition, offset),
+            // Behind it: the next one is found by its name.
+            None => {
+                self.at = Position { partition: partition.index + 1, ..Position::of(&partition, Offset(0)) };
+                self.list.ahead.next();
             }
-        };
+        }
         bytes
     }
 
@@ -131,6 +163,7 @@ impl Worker {
         info!(bytes = self.done_bytes, "the scrubber has read everything once");
         self.metrics.passes.inc();
         (self.at, self.done_bytes) = (Position::default(), 0);
+        self.list = List::of(&self.registry, &self.at);
     }
 
     /// An idle broker writes nothing: only a position that moved.
