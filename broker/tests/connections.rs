@@ -102,3 +102,50 @@ fn an_idle_connection_costs_little_memory() {
     println!("FIGURE idle-connection: {bytes} bytes of resident memory");
     assert!(bytes <= IDLE_BYTES_MAX, "{bytes} bytes for each of {IDLE_CONNECTIONS} idle connections");
 }
+
+#[test]
+fn beyond_max_connections_a_client_waits_and_is_served_when_another_leaves() {
+    let broker = Broker::start(&["max.connections=2"]);
+    let mut first = RawClient::connect(&broker.address());
+    let mut second = RawClient::connect(&broker.address());
+    assert!(serves(&mut first) && serves(&mut second));
+    let mut third = RawClient::connect(&broker.address());
+    third.send(&ApiVersionsRequest::default(), ApiKey::ApiVersions, 0, 7);
+    for _ in 0..100 {
+        assert!(serves(&mut first) && serves(&mut second), "the others are not concerned");
+    }
+    third.patience(Duration::from_millis(50));
+    assert_eq!(third.receive(), Answer::Silence, "it waits, neither served nor closed");
+    drop(first);
+    third.patience(Duration::from_secs(10));
+    assert!(matches!(third.receive(), Answer::Frame(_)), "its turn has come");
+    assert!(serves(&mut second));
+}
+
+#[test]
+fn a_request_that_gets_no_memory_in_time_ends_its_connection_and_small_ones_are_served_all_along() {
+    let broker = Broker::start(&[
+        "queued.max.request.bytes=1048576",
+        "socket.request.max.bytes=1048576",
+        "connections.max.stall.ms=400",
+    ]);
+    let half = |bytes: usize| {
+        let mut client = RawClient::connect(&broker.address());
+        client.send_bytes(&1_000_000_i32.to_be_bytes());
+        client.send_bytes(&vec![0; bytes]);
+        client
+    };
+    // Two halves that fit, and together leave no room for either to go on. The first that goes on is starved.
+    let mut halves = [half(500_000), half(500_000)];
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !broker.log().contains("for request memory with") {
+        assert!(Instant::now() < deadline, "nobody was starved:\n{}", broker.log());
+        for client in &mut halves {
+            // Goes on a little, so that it is memory that it waits for and not its peer. A closed one refuses.
+            let _ = std::io::Write::write_all(&mut client.stream, &[0; 1_000]);
+        }
+        assert!(serves(&mut RawClient::connect(&broker.address())), "small requests need no shared memory");
+    }
+    drop(halves);
+    assert!(serves(&mut RawClient::connect(&broker.address())));
+}

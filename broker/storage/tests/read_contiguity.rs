@@ -9,10 +9,11 @@ mod support;
 
 use std::sync::Arc;
 
-use logspine_protocol::batch::iter_batches;
+use logspine_protocol::batch::{BatchBuilder, iter_batches};
+use logspine_protocol::compression::Codec;
 use logspine_protocol::types::Offset;
 use logspine_storage::sim_disk::{Rng, SimDisk};
-use logspine_storage::{Disk, Log, LogConfig, LogReader};
+use logspine_storage::{Disk, KeyMemory, Log, LogConfig, LogReader, LogSlice, Unpaced};
 use support::*;
 
 const BUDGETS: [u32; 12] =
@@ -165,4 +166,105 @@ fn a_consumer_that_goes_on_where_it_stopped_never_makes_the_broker_read_the_log(
         slices += 1;
     }
     assert!(slices > 10);
+}
+
+/// A consumer that asks with one budget, and reads the bytes of each slice only after it asked for the next.
+struct Consumer {
+    max_bytes: u32,
+    next: Offset,
+    held: Option<LogSlice>,
+    seen: Vec<i64>,
+}
+
+impl Consumer {
+    fn step(&mut self, reader: &LogReader) {
+        let held = self.held.take().map(|slice| slice.to_vec().unwrap()).unwrap_or_default();
+        for batch in iter_batches(&held) {
+            let batch = batch.unwrap();
+            batch.verify_crc().unwrap();
+            self.next = self.next.max(batch.next_offset());
+            let records = batch.records().unwrap();
+            self.seen.extend(records.iter().map(|record| record.unwrap().offset.0));
+        }
+        let slice = reader.read(self.next, reader.log_end(), self.max_bytes, true).unwrap();
+        assert!(!slice.is_empty() || self.next == reader.log_end(), "nothing at {}", self.next);
+        self.held = (!slice.is_empty()).then_some(slice);
+    }
+}
+
+/// Every record that must survive was seen, and none twice or out of order.
+fn judge(seen: &[i64], must: &[i64]) -> Result<(), String> {
+    if !seen.is_sorted_by(|a, b| a < b) {
+        return Err("an offset was seen twice or out of order".to_owned());
+    }
+    match must.iter().find(|offset| seen.binary_search(offset).is_err()) {
+        Some(missed) => Err(format!("offset {missed} was never seen")),
+        None => Ok(()),
+    }
+}
+
+/// Compacts; `between` runs before and after every step of every swap.
+fn compact(log: &mut Log, mut between: impl FnMut(&LogReader)) -> u32 {
+    let (end, reader, mut swaps) = (log.log_end(), log.reader(), 0);
+    let cleanable = log.compaction_scope(end).cleanable(None, NOW_MS);
+    let mut compaction = log.begin_compaction(cleanable, NOW_MS).unwrap();
+    compaction.map_keys(KeyMemory { bytes: 1 << 20, load_factor: 0.9 }, &mut Unpaced).unwrap();
+    while let Some(mut replacement) = compaction.clean_next(&mut Unpaced).unwrap() {
+        between(&reader);
+        while let Some(sync) = log.swap_step(&mut replacement, NOW_MS).unwrap() {
+            between(&reader);
+            sync.run().unwrap();
+        }
+        between(&reader);
+        swaps += 1;
+    }
+    swaps
+}
+
+#[test]
+fn a_consumer_with_any_budget_misses_no_survivor_while_segments_are_swapped_between_its_reads() {
+    let mut swaps = 0;
+    for seed in 0..10 {
+        println!("seed {seed}");
+        let rng = &mut Rng::new(seed);
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+        let config = LogConfig {
+            segment_bytes: 40_000,
+            index_interval_bytes: [0, 200, 4096][rng.below(3) as usize],
+            file_delete_delay_ms: 0,
+            ..LogConfig::default()
+        };
+        let mut log = fresh(&disk, &config);
+        let mut last_of_key = std::collections::BTreeMap::new();
+        for offset in 0..600 {
+            let key = rng.below(200);
+            let mut builder = BatchBuilder::new(Codec::None);
+            let value = vec![7; rng.below(600) as usize];
+            builder.append(NOW_MS, Some(&key.to_be_bytes()), Some(&value), &[]);
+            log.append_as_leader(&builder.build(), EPOCH, NOW_MS).unwrap();
+            last_of_key.insert(key, offset);
+        }
+        let mut must: Vec<i64> = last_of_key.into_values().collect();
+        must.sort_unstable();
+        let consumer = |max_bytes| Consumer { max_bytes, next: Offset(0), held: None, seen: Vec::new() };
+        let mut consumers = BUDGETS.map(consumer);
+        swaps += compact(&mut log, |reader| {
+            for consumer in &mut consumers {
+                consumer.step(reader);
+            }
+        });
+        let reader = log.reader();
+        for consumer in &mut consumers {
+            while consumer.next < reader.log_end() {
+                consumer.step(&reader);
+            }
+            judge(&consumer.seen, &must).unwrap_or_else(|found| panic!("{}: {found}", consumer.max_bytes));
+        }
+        let (first, rest) = must.split_first().unwrap();
+        assert!(
+            judge(rest, &must).is_err_and(|found| found.contains(&first.to_string())),
+            "it misses nothing"
+        );
+    }
+    assert!(swaps >= 30, "{swaps} swaps");
 }
