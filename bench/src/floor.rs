@@ -6,6 +6,7 @@
 mod append;
 mod commit;
 mod hiccups;
+mod idle;
 mod ingest;
 mod rtt;
 mod sendfile;
@@ -47,6 +48,8 @@ pub enum Probe {
     },
     /// 64 bytes there and back between two processors
     Rtt(Options),
+    /// A record's bytes there and an answer back, 100 a second: both processors sleep in between
+    Idle(Options),
     /// Time that a loop loses to others, on each processor
     Hiccups(Options),
     /// pwrite of one size to a file that grows
@@ -91,6 +94,7 @@ impl Probe {
             Probe::Ingest { options, request_bytes, append } => ingest::run(options, *request_bytes, *append),
             Probe::Commit { options, batches } => commit::run(options, *batches),
             Probe::Rtt(options) => rtt::run(options),
+            Probe::Idle(options) => idle::run(options),
             Probe::Hiccups(options) => hiccups::run(options),
             Probe::Append { options, write_bytes, fallocate } => {
                 append::run(options, *write_bytes, *fallocate)

@@ -235,7 +235,7 @@ pub const CELLS: &[Cell] = &[
             is_better_when: Better::Lower,
         },
         variants: &[variant("", "e2e -a 1 -s 1024 -n 1 -r 100")],
-        floors: &["rtt"],
+        floors: &["rtt", "idle"],
         aims: &[
             Aim::Times { least: 3.0, variant: None },
             Aim::FloorAtMost { most: 6.0, probe: "rtt", floor_pointer: "/p50_us", variant: None },

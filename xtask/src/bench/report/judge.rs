@@ -90,6 +90,7 @@ pub fn probe_name(probe: &str) -> String {
     match (name, size) {
         ("commit", Some(batches)) => format!("group commit, {batches} batches per fdatasync"),
         ("rtt", _) => "TCP round trip".to_owned(),
+        ("idle", _) => "round trip between sleeping processors".to_owned(),
         ("sendfile", _) => "sendfile of 1 MiB".to_owned(),
         (_, Some(bytes)) if probe.ends_with("--append") => {
             format!("{name} of {} KiB, new pages", bytes / 1024)
