@@ -7,6 +7,7 @@
 //! `stall` is dropped.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const COPY_MAX_BYTES: usize = 32 * 1024;
 
 /// Gathered answers are sent once they reach this.
 const GATHER_MAX_BYTES: usize = 64 * 1024;
+
+/// A socket that took a part of a slice is asked again after this, if the kernel says nothing before.
+const ROOM_WITHIN: Duration = Duration::from_secs(1);
 
 /// What left through which door; for the metrics.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -114,20 +118,22 @@ impl ResponseWriter {
             return self.copy_slice(stream, slice).await;
         };
         self.flush_with(stream, SendFlags::MORE).await?;
-        let (mut offset, mut remaining) = (slice.position, length);
+        let (mut offset, mut remaining, mut is_overdue) = (slice.position, length, false);
         while remaining > 0 {
-            let sent = stream.try_io(Interest::WRITABLE, || {
-                Ok(rustix::fs::sendfile(stream, file, Some(&mut offset), remaining)?)
-            });
-            match sent {
-                Ok(0) => return Err(shorter_than_promised()),
-                Ok(sent) => remaining -= sent,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait_writable(stream).await?;
-                    self.bring_back(slice).await?;
+            match send_from(stream, file, &mut offset, remaining, is_overdue)? {
+                Took::All => break,
+                Took::Part(0) => return Err(shorter_than_promised()),
+                Took::Part(sent) => {
+                    remaining -= sent;
+                    let room = tokio::time::timeout(ROOM_WITHIN.min(self.stall), stream.writable());
+                    is_overdue = room.await.map(|ready| ready.map(|()| false)).unwrap_or(Ok(true))?;
                 }
-                Err(error) => return Err(error),
+                Took::Nothing => {
+                    self.wait_writable(stream).await?;
+                    is_overdue = false;
+                }
             }
+            self.bring_back(slice).await?;
         }
         self.sent.bytes += length as u64;
         self.sent.by_sendfile += length as u64;
@@ -177,6 +183,39 @@ impl ResponseWriter {
             Ok(ready) => ready,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes")),
         }
+    }
+}
+
+/// What a socket took of a file.
+enum Took {
+    All,
+    /// 0 at the end of the file.
+    Part(usize),
+    Nothing,
+}
+
+/// One `sendfile`. A socket that takes a part is full: asked again at once it would have the kernel look pages up for
+/// nothing, so it counts as not writable until the kernel says otherwise. `is_overdue` asks it all the same: for once
+/// it may have been something else that ended the call.
+fn send_from(
+    stream: &TcpStream,
+    file: BorrowedFd<'_>,
+    offset: &mut u64,
+    length: usize,
+    is_overdue: bool,
+) -> io::Result<Took> {
+    let mut part = None;
+    let mut send = || {
+        let sent = rustix::fs::sendfile(stream, file, Some(offset), length)?;
+        part = Some(sent);
+        if sent < length { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    };
+    let sent = if is_overdue { send() } else { stream.try_io(Interest::WRITABLE, send) };
+    match (sent, part) {
+        (Ok(()), _) => Ok(Took::All),
+        (Err(_), Some(sent)) => Ok(Took::Part(sent)),
+        (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => Ok(Took::Nothing),
+        (Err(error), None) => Err(error),
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! A fetch whose bytes are not in memory, or not verified since they came from the disk, is read here: verified, and
 //! by that brought into the page cache, from where `sendfile` takes it. `THREADS` and `QUEUE_MAX` are the bounds;
-//! where the queue is full a fetch waits its turn. What reads of old data brought in is dropped from the page cache
-//! oldest first once it is more than `fetch.replay.cache.bytes`, so that a replay never pushes out the tail.
+//! where the queue is full a fetch waits its turn. One log is read by one thread at a time (`cold_queue`): readers
+//! that go side by side find in memory what the first of them read. What reads of old data brought in is dropped from
+//! the page cache oldest first once it is more than `fetch.replay.cache.bytes`, so that a replay never pushes out the
+//! tail.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,12 +16,14 @@ use logspine_protocol::types::Offset;
 use logspine_replica::{Isolation, PartitionView, ReadBudget};
 use logspine_storage::{BroughtIn, LogSlice, ReadError, StorageError};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+
+use super::cold_queue::{ColdQueue, Job};
 
 const THREADS: usize = 4;
 
-/// Reads that may wait for a thread; whoever comes later waits without a place.
-const QUEUE_MAX: usize = 256;
+/// Whoever has to be answered at once runs before a thread that reads old data: verifying is work for the processor.
+const NICE: i32 = 10;
 
 /// Read and verified at once for whoever reads on: some thousand records, a few milliseconds of a disk.
 const READ_AHEAD_BYTES: u64 = 4 << 20;
@@ -27,11 +31,9 @@ const READ_AHEAD_BYTES: u64 = 4 << 20;
 /// Pieces that are remembered for being dropped, however small they are.
 const PIECES_MAX: usize = 1024;
 
-type Job = Box<dyn FnOnce() + Send>;
-
 /// Held by the broker; the threads end with it.
 pub struct ColdReads {
-    jobs: mpsc::Sender<Job>,
+    queue: Arc<ColdQueue>,
     replayed: Arc<Mutex<Replayed>>,
     waiting: AtomicUsize,
 }
@@ -69,19 +71,17 @@ impl Replayed {
 impl ColdReads {
     /// Starts the threads.
     pub fn start(replay_cache_bytes: u64) -> io::Result<ColdReads> {
-        let (jobs, queue) = mpsc::channel::<Job>(QUEUE_MAX);
-        let queue = Arc::new(Mutex::new(queue));
+        let queue = Arc::new(ColdQueue::new());
         for number in 0..THREADS {
             let queue = Arc::clone(&queue);
             std::thread::Builder::new().name(format!("cold-read-{number}")).spawn(move || {
-                // The lock is held while waiting: whoever has it gets the next job, the others stand behind.
-                while let Some(job) = { queue.lock().blocking_recv() } {
-                    job();
-                }
+                // Of this thread only; where it is refused, reads compete with answers.
+                let _ = rustix::process::setpriority_process(None, NICE);
+                queue.serve();
             })?;
         }
         let replayed = Replayed { pieces: VecDeque::new(), bytes: 0, bytes_max: replay_cache_bytes };
-        Ok(ColdReads { jobs, replayed: Arc::new(Mutex::new(replayed)), waiting: AtomicUsize::new(0) })
+        Ok(ColdReads { queue, replayed: Arc::new(Mutex::new(replayed)), waiting: AtomicUsize::new(0) })
     }
 
     /// Fetches that wait for the disk at this moment.
@@ -104,7 +104,8 @@ impl ColdReads {
     ) -> Result<LogSlice, ReadError> {
         let wanted = Wanted { view: Arc::clone(view), from, limit: view.limit(isolation), budget };
         let replayed = Arc::clone(&self.replayed);
-        self.run(move || wanted.read(&replayed)).await.unwrap_or_else(|gone| Err(gone.into()))
+        let log = Some(log_of(view));
+        self.run(log, move || wanted.read(&replayed)).await.unwrap_or_else(|gone| Err(gone.into()))
     }
 
     /// The same for a read that nobody waits for: it is in memory when the next fetch asks. Left out when busy.
@@ -118,24 +119,25 @@ impl ColdReads {
         let wanted = Wanted { view: Arc::clone(view), from, limit: view.limit(isolation), budget };
         let replayed = Arc::clone(&self.replayed);
         // An error is met again by whoever asks.
-        let _ = self.jobs.try_send(Box::new(move || drop(wanted.read(&replayed))));
+        self.queue.try_push(Job::of(Some(log_of(view)), move || drop(wanted.read(&replayed))));
     }
 
     /// Brings a slice back that left the page cache while its reader was slow.
     pub async fn bring_back(&self, slice: &LogSlice) -> io::Result<()> {
         let slice = slice.clone();
-        let result = self.run(move || slice.bring_back()).await.map_err(io::Error::other)?;
+        let result = self.run(None, move || slice.bring_back()).await.map_err(io::Error::other)?;
         result.map_err(io::Error::other)
     }
 
-    /// Runs what may wait for the disk.
-    pub async fn run<T: Send + 'static>(
+    /// Runs what may wait for the disk; of one log one at a time.
+    async fn run<T: Send + 'static>(
         &self,
+        log: Option<usize>,
         read: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StorageError> {
         let _counted = Counted::new(&self.waiting);
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(move || {
+        let job = Job::of(log, move || {
             // Nobody waits any more for one whose connection is gone.
             if !answer.is_closed() {
                 let _ = answer.send(read());
@@ -146,9 +148,20 @@ impl ColdReads {
             path: "the log".into(),
             source: io::Error::other("the pool for cold reads is gone"),
         };
-        self.jobs.send(job).await.map_err(|_| gone())?;
+        self.queue.push(job).await;
         answered.await.map_err(|_| gone())
     }
+}
+
+impl Drop for ColdReads {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// What tells one log from another as long as both are there.
+fn log_of(view: &Arc<PartitionView>) -> usize {
+    Arc::as_ptr(view).addr()
 }
 
 impl Wanted {
@@ -189,38 +202,6 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_full_queue_makes_the_next_read_wait_and_loses_none() {
-        let pool = Arc::new(ColdReads::start(0).unwrap());
-        let (open, gate) = std::sync::mpsc::channel::<()>();
-        let gate = Arc::new(Mutex::new(gate));
-        let reads = THREADS + QUEUE_MAX + 10;
-        let tasks: Vec<_> = (0..reads)
-            .map(|number| {
-                let (pool, gate) = (Arc::clone(&pool), Arc::clone(&gate));
-                tokio::spawn(async move {
-                    pool.run(move || {
-                        let _ = gate.lock().recv();
-                        number
-                    })
-                    .await
-                    .unwrap()
-                })
-            })
-            .collect();
-        while pool.waiting() < reads {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(pool.jobs.capacity(), 0, "the queue is full");
-        (0..reads).for_each(|_| open.send(()).unwrap());
-        let mut done = Vec::new();
-        for task in tasks {
-            done.push(task.await.unwrap());
-        }
-        assert_eq!(done, (0..reads).collect::<Vec<_>>());
-        assert_eq!(pool.waiting(), 0);
-    }
-
-    #[tokio::test]
     async fn a_read_whose_connection_is_gone_is_not_made() {
         let pool = ColdReads::start(0).unwrap();
         let (open, gate) = std::sync::mpsc::channel::<()>();
@@ -228,7 +209,7 @@ mod tests {
         let mut held: Vec<_> = (0..THREADS)
             .map(|_| {
                 let gate = Arc::clone(&gate);
-                Box::pin(pool.run(move || gate.lock().recv()))
+                Box::pin(pool.run(None, move || gate.lock().recv()))
             })
             .collect();
         for read in &mut held {
@@ -237,14 +218,14 @@ mod tests {
         let was_made = Arc::new(AtomicUsize::new(0));
         {
             let was_made = Arc::clone(&was_made);
-            let mut given_up = Box::pin(pool.run(move || was_made.fetch_add(1, Ordering::SeqCst)));
+            let mut given_up = Box::pin(pool.run(None, move || was_made.fetch_add(1, Ordering::SeqCst)));
             assert!(futures::poll!(given_up.as_mut()).is_pending());
         }
         (0..THREADS).for_each(|_| open.send(()).unwrap());
         for read in held {
             read.await.unwrap().unwrap();
         }
-        pool.run(|| ()).await.unwrap();
+        pool.run(None, || ()).await.unwrap();
         assert_eq!(was_made.load(Ordering::SeqCst), 0);
     }
 }

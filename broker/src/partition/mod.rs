@@ -8,6 +8,7 @@
 //! The controller's publisher opens, configures and deletes; `api/` and the coordinator append and read.
 
 mod cleaner;
+mod cold_queue;
 mod cold_reads;
 mod committer;
 mod disk_health;

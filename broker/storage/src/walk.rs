@@ -130,10 +130,14 @@ impl<'f> Walk<'f> {
             return Ok(());
         }
         let want = len.max(self.chunk).min((self.end - position) as usize);
-        self.buffer.clear();
+        // What is there already is overwritten, and need not be cleared before.
         self.buffer.resize(want, 0);
         self.buffer_at = position;
-        read_exact_at(self.file, &mut self.buffer, position)
+        let read = read_exact_at(self.file, &mut self.buffer, position);
+        if read.is_err() {
+            self.buffer.clear();
+        }
+        read
     }
 }
 
