@@ -111,6 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         },
         kblast: debug_kblast(&cache)?,
         kafka_libs: PathBuf::new(),
+        rdkafka_performance: None,
     };
     let step = Step::start("Counting", "six lives of the broker, three of them under callgrind");
     let mut measured = Vec::new();

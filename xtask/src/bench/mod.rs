@@ -10,6 +10,7 @@ mod cells;
 mod contender;
 mod gates;
 mod kblast;
+mod librdkafka;
 mod machine;
 mod network;
 mod pairs;
@@ -51,7 +52,7 @@ pub struct Args {
     /// Exactly so many pairs a cell, whatever disturbs them; otherwise two to five undisturbed ones are tried for
     #[arg(long)]
     pairs: Option<usize>,
-    /// Leave out Kafka's own tools
+    /// Leave out Kafka's own tools and librdkafka's
     #[arg(long)]
     without_tools: bool,
 }
@@ -136,29 +137,47 @@ pub struct Programs {
     pub logspine: PathBuf,
     pub kblast: PathBuf,
     pub kafka_libs: PathBuf,
+    /// `None` where no foreign tool is to run.
+    pub rdkafka_performance: Option<PathBuf>,
 }
 
 impl Programs {
-    /// Carries the paths into the private network.
-    const VARIABLES: [&'static str; 3] =
-        ["LOGSPINE_BENCH_BROKER", "LOGSPINE_BENCH_KBLAST", "LOGSPINE_BENCH_KAFKA"];
+    /// Carry the paths into the private network.
+    const LOGSPINE: &'static str = "LOGSPINE_BENCH_BROKER";
+    const KBLAST: &'static str = "LOGSPINE_BENCH_KBLAST";
+    const KAFKA: &'static str = "LOGSPINE_BENCH_KAFKA";
+    const RDKAFKA_PERFORMANCE: &'static str = "LOGSPINE_BENCH_RDKAFKA_PERFORMANCE";
 
     fn build(cache: &Cache, args: &Args) -> anyhow::Result<Programs> {
         let logspine = match &args.broker {
             Some(broker) => broker.canonicalize()?,
             None => image::broker_program(cache)?,
         };
-        Ok(Programs { logspine, kblast: kblast::build(cache)?, kafka_libs: kafka::libs(cache)? })
+        let rdkafka_performance =
+            args.effort().with_tools.then(|| librdkafka::performance_tool(cache)).transpose()?;
+        Ok(Programs {
+            logspine,
+            kblast: kblast::build(cache)?,
+            kafka_libs: kafka::libs(cache)?,
+            rdkafka_performance,
+        })
     }
 
     fn from_environment() -> Option<Programs> {
-        let [logspine, kblast, kafka_libs] =
-            Self::VARIABLES.map(|name| std::env::var_os(name).map(PathBuf::from));
-        Some(Programs { logspine: logspine?, kblast: kblast?, kafka_libs: kafka_libs? })
+        let path = |name| std::env::var_os(name).map(PathBuf::from);
+        Some(Programs {
+            logspine: path(Self::LOGSPINE)?,
+            kblast: path(Self::KBLAST)?,
+            kafka_libs: path(Self::KAFKA)?,
+            rdkafka_performance: path(Self::RDKAFKA_PERFORMANCE),
+        })
     }
 
     fn environment(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
-        Self::VARIABLES.into_iter().zip([&self.logspine, &self.kblast, &self.kafka_libs])
+        let tool = self.rdkafka_performance.as_ref().map(|path| (Self::RDKAFKA_PERFORMANCE, path));
+        let always =
+            [(Self::LOGSPINE, &self.logspine), (Self::KBLAST, &self.kblast), (Self::KAFKA, &self.kafka_libs)];
+        always.into_iter().chain(tool)
     }
 
     /// The last commit that changed the broker, for the reader; what decides whether a result is current is the program.
