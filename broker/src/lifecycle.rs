@@ -68,7 +68,8 @@ impl Lifecycle {
         }
     }
 
-    /// True once metadata is replayed, logs are recovered and listeners are open, until the stop begins.
+    /// True once metadata is replayed, listeners are open and all logs are recovered, until the stop begins. What is
+    /// recovered is served before.
     pub fn is_ready(&self) -> bool {
         self.state() == State::Running
     }

@@ -1,8 +1,9 @@
 //! Puts a broker together, in the order in which a start can fail cheaply, and runs it until it is told to stop.
 //!
 //! Sockets are bound first (a port in use stops the start before data is touched) but accept nothing yet; then
-//! the data directory is locked and identified, metadata is replayed, logs are recovered, and only then the
-//! listeners open and `/readyz` turns true. `/livez` answers from the beginning. Every failure is one sentence.
+//! the data directory is locked and identified, metadata is replayed, and the listeners open: each partition is served
+//! as soon as its log is. With the last of them `/readyz` turns true. `/livez` answers from the beginning. Every failure
+//! is one sentence.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -19,14 +20,15 @@ use crate::admin::{AdminError, AdminServer};
 use crate::api::fetch::sessions::FetchSessionCache;
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
-use crate::controller::{self, ControllerThread, MetadataHandle};
+use crate::controller::{self, ControllerThread, MetadataHandle, Started};
 use crate::coordinator::Coordinator;
 use crate::identity::{self, Identity, IdentityError};
 use crate::lifecycle::{Lifecycle, State};
 use crate::metrics::{Metrics, NetworkThreads};
 use crate::net::{BindError, Listeners, Workers};
 use crate::partition::{
-    Checkpoints, Cleaner, ColdReads, Committer, CommitterThread, DiskHealth, Housekeeping, Registry, Scrubber,
+    Checkpoints, Cleaner, ColdReads, Committer, CommitterThread, DiskHealth, Housekeeping, Recovery,
+    Registry, Scrubber,
 };
 use crate::shutdown;
 
@@ -55,6 +57,7 @@ pub enum StartError {
 pub struct Running {
     pub broker: Arc<Broker>,
     pub controller: ControllerThread,
+    pub recovery: Recovery,
     pub cleaner: Cleaner,
     pub housekeeping: Housekeeping,
     /// `None` if it is switched off.
@@ -69,6 +72,7 @@ struct Opened {
     metadata: MetadataHandle,
     partitions: Arc<Registry>,
     controller: ControllerThread,
+    recovery: Recovery,
     committer: CommitterThread,
     log_dir: Arc<LogDir>,
 }
@@ -102,16 +106,27 @@ pub async fn run(mut config: BrokerConfig) -> Result<(), StartError> {
     let workers = Arc::new(Workers::start().map_err(StartError::Thread)?);
     let _ = broker.metrics.network_threads.set(NetworkThreads::new(workers.metrics(), Instant::now()));
     let serving = tokio::spawn(listening.serve(Arc::clone(&broker), Arc::clone(&workers)));
-    lifecycle.advance(State::Running);
-    info!(
-        node_id = broker.node_id(),
-        cluster_id = %broker.identity.cluster_id,
-        data_dir = %config.data_dir.display(),
-        "broker is ready"
-    );
+    tokio::spawn(become_ready(Arc::clone(&broker), running.recovery.finished()));
     shutdown::wait_and_stop(signals, running, serving, admin).await;
     // Not earlier: tasks on them may belong to the coordinator.
     tokio::task::spawn_blocking(move || drop(workers)).await.map_err(|_| StartError::Interrupted)
+}
+
+/// Once every log is open, or known to be offline.
+async fn become_ready(broker: Arc<Broker>, recovered: impl Future<Output = ()>) {
+    let opening = broker.partitions.opening();
+    if opening > 0 {
+        info!(opening, "partitions are served as their logs are opened");
+    }
+    recovered.await;
+    broker.coordinator.metadata_published();
+    broker.lifecycle.advance(State::Running);
+    info!(
+        node_id = broker.node_id(),
+        cluster_id = %broker.identity.cluster_id,
+        data_dir = %broker.config.data_dir.display(),
+        "broker is ready"
+    );
 }
 
 /// As many descriptors as the process may have: the soft limit protects programs that use `select`.
@@ -129,7 +144,7 @@ fn warn_about(config: &BrokerConfig) {
     }
 }
 
-/// Everything that blocks: lock, identify, replay, recover.
+/// Everything that blocks: lock, identify, replay.
 fn open(
     config: &Arc<BrokerConfig>,
     lifecycle: &Arc<Lifecycle>,
@@ -158,13 +173,13 @@ fn open(
         config.log_dir.producer_id_expiration_ms,
     );
     let partitions = Arc::new(registry.with_disk(disk_health));
-    let (metadata, controller) = controller::start(controller::Start {
+    let Started { metadata, controller, recovery } = controller::start(controller::Start {
         config: Arc::clone(config),
         identity: identity.clone(),
         partitions: Arc::clone(&partitions),
         lifecycle: Arc::clone(lifecycle),
     })?;
-    Ok(Opened { identity, metadata, partitions, controller, committer, log_dir })
+    Ok(Opened { identity, metadata, partitions, controller, recovery, committer, log_dir })
 }
 
 /// Tells the coordinator after every publication; ends with the controller.
@@ -181,7 +196,7 @@ fn assemble(
     lifecycle: Arc<Lifecycle>,
     metrics: Arc<Metrics>,
 ) -> Result<Running, StartError> {
-    let Opened { identity, metadata, partitions, controller, committer, log_dir } = opened;
+    let Opened { identity, metadata, partitions, controller, recovery, committer, log_dir } = opened;
     let cleaner = Cleaner::start(Arc::clone(&partitions), &config.log_dir.cleaner, Arc::clone(&metrics))
         .map_err(StartError::Thread)?;
     let housekeeping =
@@ -204,5 +219,5 @@ fn assemble(
         metrics,
         lifecycle,
     });
-    Ok(Running { broker, controller, cleaner, housekeeping, scrubber, committer, log_dir })
+    Ok(Running { broker, controller, recovery, cleaner, housekeeping, scrubber, committer, log_dir })
 }

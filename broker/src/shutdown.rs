@@ -1,6 +1,6 @@
 //! How a broker stops: signals, a grace period for what is in flight, then everything to disk.
 //!
-//! Order: stop accepting and reading, let started requests answer, stop the coordinator and the controller, run
+//! Order: stop accepting and reading, let started requests answer, stop opening logs, the coordinator and the controller, run
 //! the last flush round, close every log, write the checkpoints, and last the clean-shutdown marker, which is
 //! written only if every log closed well. A second signal ends the process at once, as a crash would.
 
@@ -71,7 +71,9 @@ pub async fn wait_and_stop(
 
 /// Everything that blocks.
 fn close(running: Running) {
-    let Running { broker, controller, cleaner, housekeeping, scrubber, committer, log_dir } = running;
+    let Running { broker, controller, recovery, cleaner, housekeeping, scrubber, committer, log_dir } =
+        running;
+    recovery.stop();
     broker.coordinator.stop();
     controller.stop();
     cleaner.stop();

@@ -257,6 +257,11 @@ impl Partition {
         self.log.take_unlinks(now_ms)
     }
 
+    /// Whether `take_unlinks` has anything to give, now or later.
+    pub fn has_unlinks(&self) -> bool {
+        self.log.has_unlinks()
+    }
+
     /// What `recovery-point-offset-checkpoint` may say of this partition.
     pub fn recovery_point(&self) -> Offset {
         self.log.recovery_point()

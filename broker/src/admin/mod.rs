@@ -1,7 +1,7 @@
 //! HTTP beside Kafka's protocol: health for Kubernetes, metrics for Prometheus, status for the operator.
 //!
-//! `/livez` is true as soon as the process runs, also during a long recovery; `/readyz` is true while requests
-//! are served; `/metrics` and `/status` answer at any time with what is known then. Opened first, closed last.
+//! `/livez` is true as soon as the process runs, also during a long recovery; `/readyz` is true while all
+//! partitions are served; `/metrics` and `/status` answer at any time with what is known then. Opened first, closed last.
 //! Nothing here is authenticated, so with a configuration file it opens only where `admin.listeners` says.
 
 mod status;

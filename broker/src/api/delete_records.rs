@@ -68,6 +68,7 @@ fn find(context: &RequestContext, topic: &str, index: i32) -> Result<Arc<Partiti
     let topic_id = registry.topic_id(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let partition = match registry.lookup(topic_id, index) {
         Lookup::Here(partition) => partition,
+        Lookup::Opening => return Err(partition_errors::OPENING),
         Lookup::Offline => return Err(ErrorCode::KafkaStorageError),
         Lookup::Unknown => return Err(ErrorCode::UnknownTopicOrPartition),
     };

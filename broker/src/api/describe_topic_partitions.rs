@@ -107,7 +107,8 @@ fn shown(
 ) -> DescribeTopicPartitionsResponseTopic<'static> {
     let local = (&*context.broker.partitions, context.broker.metadata.broker());
     let row = |(index, partition): &(PartitionIndex, &Partition)| {
-        let code = topology::leader_error(image, &context.connection.listener, partition);
+        let key = (topic.topic_id, index.0);
+        let code = topology::leader_error(image, &context.connection.listener, local, key, partition);
         DescribeTopicPartitionsResponsePartition {
             error_code: code.code(),
             partition_index: index.0,
@@ -117,7 +118,7 @@ fn shown(
             isr_nodes: topology::ids(&partition.isr),
             eligible_leader_replicas: Some(topology::ids(&partition.eligible_leader_replicas)),
             last_known_elr: Some(topology::ids(&partition.last_known_elr)),
-            offline_replicas: topology::offline_replicas(image, local, (topic.topic_id, index.0), partition),
+            offline_replicas: topology::offline_replicas(image, local, key, partition),
         }
     };
     DescribeTopicPartitionsResponseTopic {

@@ -136,6 +136,7 @@ fn find_partition(
     let topic_id = registry.topic_id(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let partition = match registry.lookup(topic_id, asked.partition_index) {
         Lookup::Here(partition) => partition,
+        Lookup::Opening => return Err(partition_errors::OPENING),
         Lookup::Offline => return Err(ErrorCode::KafkaStorageError),
         Lookup::Unknown => return Err(ErrorCode::UnknownTopicOrPartition),
     };

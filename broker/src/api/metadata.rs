@@ -159,7 +159,7 @@ impl View<'_> {
 
     fn named(&self, name: &str, refused: &BTreeMap<String, ErrorCode>) -> MetadataResponseTopic<'static> {
         if let Some(topic) = self.image.topic_by_name(name) {
-            return self.topic(topic);
+            return self.wanted_topic(topic);
         }
         let code = match refused.get(name) {
             Some(code) => *code,
@@ -171,7 +171,7 @@ impl View<'_> {
 
     fn identified(&self, topic_id: TopicId) -> MetadataResponseTopic<'static> {
         match self.image.topic_by_id(topic_id) {
-            Some(topic) => self.topic(topic),
+            Some(topic) => self.wanted_topic(topic),
             None => self.missing(None, topic_id, ErrorCode::UnknownTopicId),
         }
     }
@@ -194,6 +194,15 @@ impl View<'_> {
         }
     }
 
+    /// A client that asks for a topic by name is about to use it.
+    fn wanted_topic(&self, topic: &Topic) -> MetadataResponseTopic<'static> {
+        self.context
+            .broker
+            .partitions
+            .want_topic(topic.topic_id, topic.partitions.keys().map(|index| index.0));
+        self.topic(topic)
+    }
+
     fn topic(&self, topic: &Topic) -> MetadataResponseTopic<'static> {
         let operations = if self.with_operations { TOPIC_OPERATIONS } else { OPERATIONS_NOT_ASKED };
         MetadataResponseTopic {
@@ -210,7 +219,9 @@ impl View<'_> {
         let broker = &self.context.broker;
         let local = (&*broker.partitions, broker.metadata.broker());
         let shown = topic.partitions.iter().map(|(index, partition)| {
-            let code = topology::leader_error(self.image, &self.context.connection.listener, partition);
+            let key = (topic.topic_id, index.0);
+            let code =
+                topology::leader_error(self.image, &self.context.connection.listener, local, key, partition);
             MetadataResponsePartition {
                 error_code: code.code(),
                 partition_index: index.0,
@@ -218,12 +229,7 @@ impl View<'_> {
                 leader_epoch: partition.leader_epoch.0,
                 replica_nodes: topology::ids(&partition.replicas),
                 isr_nodes: topology::ids(&partition.isr),
-                offline_replicas: topology::offline_replicas(
-                    self.image,
-                    local,
-                    (topic.topic_id, index.0),
-                    partition,
-                ),
+                offline_replicas: topology::offline_replicas(self.image, local, key, partition),
             }
         });
         shown.collect()

@@ -42,6 +42,7 @@ fn find(
     let topic_id = registry.topic_id(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let partition = match registry.lookup(topic_id, asked.partition) {
         Lookup::Here(partition) => partition,
+        Lookup::Opening => return Err(partition_errors::OPENING),
         Lookup::Offline => return Err(ErrorCode::KafkaStorageError),
         Lookup::Unknown => return Err(ErrorCode::UnknownTopicOrPartition),
     };

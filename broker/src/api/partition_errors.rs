@@ -10,6 +10,10 @@ use logspine_storage::ReadError;
 
 use crate::partition::{PartitionError, WaitError};
 
+/// The log is not open yet after a start: what Kafka says of a partition in the metadata without a replica here. Every
+/// client takes a look at the metadata and comes again after a pause; an idempotent producer keeps its sequence.
+pub const OPENING: ErrorCode = ErrorCode::NotLeaderOrFollower;
+
 pub fn of_partition(error: &PartitionError) -> ErrorCode {
     match error {
         PartitionError::Closed => ErrorCode::NotLeaderOrFollower,

@@ -199,6 +199,7 @@ fn find(
     let lookup = topic_id.map_or(Lookup::Unknown, |topic_id| registry.lookup(topic_id, index));
     let (code, message) = match lookup {
         Lookup::Here(partition) => return may_write(context, partition),
+        Lookup::Opening => (partition_errors::OPENING, "the partition is being recovered after a start"),
         Lookup::Offline => (ErrorCode::KafkaStorageError, "the partition's log cannot be opened"),
         Lookup::Unknown if by_id && context.broker.metadata.image().topic_by_id(topic.topic_id).is_none() => {
             (ErrorCode::UnknownTopicId, "no topic has this id")

@@ -8,7 +8,7 @@ use logspine_protocol::error::ErrorCode;
 use logspine_protocol::types::{BrokerId, TopicId};
 
 use crate::config::ListenerName;
-use crate::partition::{Lookup, Registry};
+use crate::partition::Registry;
 
 /// "Nobody asked" in the field of authorized operations.
 pub const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
@@ -27,11 +27,25 @@ pub fn brokers<'a>(
     image.brokers().filter_map(|broker| Some((broker, broker.endpoint(&listener.0)?)))
 }
 
-/// Whether clients of this listener can reach the partition's leader, and if not, why.
-pub fn leader_error(image: &MetadataImage, listener: &ListenerName, partition: &Partition) -> ErrorCode {
+/// The replicas that live here, and who is here.
+pub type Local<'a> = (&'a Registry, BrokerId);
+
+/// Whether clients of this listener can reach the partition's leader, and if not, why. While this broker has yet to open
+/// the log, it has no leader, as in Kafka, where the broker is fenced until its last log is recovered: producers that
+/// may choose take another partition, and everybody else asks again.
+pub fn leader_error(
+    image: &MetadataImage,
+    listener: &ListenerName,
+    (registry, broker): Local<'_>,
+    (topic_id, index): (TopicId, i32),
+    partition: &Partition,
+) -> ErrorCode {
     match image.broker(partition.leader).filter(|broker| !broker.fenced) {
         None => ErrorCode::LeaderNotAvailable,
-        Some(broker) if broker.endpoint(&listener.0).is_none() => ErrorCode::ListenerNotFound,
+        Some(found) if found.endpoint(&listener.0).is_none() => ErrorCode::ListenerNotFound,
+        Some(_) if partition.leader == broker && registry.is_opening(topic_id, index) => {
+            ErrorCode::LeaderNotAvailable
+        }
         Some(_) => ErrorCode::None,
     }
 }
@@ -39,15 +53,14 @@ pub fn leader_error(image: &MetadataImage, listener: &ListenerName, partition: &
 /// Replicas whose broker is away, and the local one if its log could not be opened.
 pub fn offline_replicas(
     image: &MetadataImage,
-    local: (&Registry, BrokerId),
+    (registry, broker): Local<'_>,
     (topic_id, index): (TopicId, i32),
     partition: &Partition,
 ) -> Vec<i32> {
-    let (registry, broker) = local;
     let is_offline = |id: &BrokerId| match image.broker(*id) {
         None => true,
         Some(away) if away.fenced => true,
-        Some(_) => *id == broker && matches!(registry.lookup(topic_id, index), Lookup::Offline),
+        Some(_) => *id == broker && registry.is_offline(topic_id, index),
     };
     partition.replicas.iter().filter(|id| is_offline(id)).map(|id| id.0).collect()
 }

@@ -1,7 +1,7 @@
 //! What the rest of the broker holds of the controller: the image, and a way to ask for changes.
 //!
 //! The image is the committed one, and everything in it that concerns this broker is carried out: a topic that is
-//! seen here has its local partitions open. Reading it takes no lock. The queue to the driver is bounded; whoever
+//! seen here has its local partitions open, or, after a start, opening. Reading it takes no lock. The queue to the driver is bounded; whoever
 //! proposes waits for room in it.
 
 use std::sync::Arc;

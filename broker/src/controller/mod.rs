@@ -1,6 +1,6 @@
 //! The controller inside this broker: it owns the metadata log, decides, publishes, and answers.
 //!
-//! `start` replays the log, registers this broker and opens every local partition, then hands the log to one
+//! `start` replays the log, registers this broker, has the local partitions opened, and hands the log to one
 //! thread (`driver`). Everybody else holds a `MetadataHandle`: the committed image without a lock, and `propose`,
 //! which returns once the change is durable *and* carried out here. `publisher` carries images out to the local
 //! partitions; `strays` looks for directories that no topic claims; `producer_ids` hands out producer ids.
@@ -32,7 +32,7 @@ use tracing::warn;
 use crate::config::BrokerConfig;
 use crate::identity::{self, Identity};
 use crate::lifecycle::Lifecycle;
-use crate::partition::Registry;
+use crate::partition::{Recovery, Registry};
 
 pub use driver::ControllerThread;
 pub use handle::{MetadataHandle, ProposeError};
@@ -73,8 +73,15 @@ pub enum StartError {
     Thread(std::io::Error),
 }
 
-/// Replays, registers, opens the local partitions, and starts the thread. Blocks until all of that is done.
-pub fn start(start: Start) -> Result<(MetadataHandle, ControllerThread), StartError> {
+/// A running controller, and the threads that open the local partitions.
+pub struct Started {
+    pub metadata: MetadataHandle,
+    pub controller: ControllerThread,
+    pub recovery: Recovery,
+}
+
+/// Replays, registers, begins to open the local partitions, and starts the thread. Blocks until the metadata is there.
+pub fn start(start: Start) -> Result<Started, StartError> {
     let Start { config, identity, partitions, lifecycle } = start;
     check_file(&config)?;
     let broker = BrokerId(identity.node_id);
@@ -89,8 +96,10 @@ pub fn start(start: Start) -> Result<(MetadataHandle, ControllerThread), StartEr
     strays::set_aside(log.image(), &partitions)?;
     let publisher = publisher::Publisher::new(broker, &config, partitions);
     publisher.note_recovery_point(log.raft().recovery_point());
-    publisher.publish_first(log.image(), &lifecycle);
-    driver::spawn(log, open_log, publisher, broker, broker_epoch).map_err(StartError::Thread)
+    let recovery = publisher.publish_first(log.image(), &lifecycle).map_err(StartError::Thread)?;
+    let (metadata, controller) =
+        driver::spawn(log, open_log, publisher, broker, broker_epoch).map_err(StartError::Thread)?;
+    Ok(Started { metadata, controller, recovery })
 }
 
 /// How the metadata log is opened, at the start and whenever the disk had refused a write.

@@ -1,8 +1,8 @@
 //! From an image to the partitions of this broker: opens, configures and deletes what changed between two images.
 //!
 //! New and changed partitions are opened before the image is shown to anybody; deleted ones go after it was. A
-//! partition that cannot be opened is offline and hinders no other. Recovery at start runs on a bounded number of
-//! threads (num.recovery.threads.per.data.dir). Kafka: `BrokerMetadataPublisher`, `LogManager.loadLogs`.
+//! partition that cannot be opened is offline and hinders no other. Those of a start are opened behind the image, by
+//! the threads of `partition/recovery.rs`. Kafka: `BrokerMetadataPublisher`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use logspine_cluster::metadata::configs::{ConfigMap, TopicConfig, broker_number};
 use logspine_cluster::metadata::{
     CLUSTER_METADATA_TOPIC_NAME, ConfigResource, MetadataImage, Partition, ResourceType, Topic, TopicsDelta,
+    is_internal,
 };
 use logspine_protocol::types::{BrokerId, Offset, PartitionIndex};
 use logspine_replica::LeaderWord;
@@ -20,7 +21,7 @@ use super::METADATA_PARTITION;
 use super::driver::now_ms;
 use crate::config::BrokerConfig;
 use crate::lifecycle::Lifecycle;
-use crate::partition::{PartitionSpec, Registry, disk_error};
+use crate::partition::{PartitionSpec, Recovery, Registry, disk_error};
 
 const LAG_TIME_MAX_MS_DEFAULT: i64 = 30_000;
 
@@ -50,17 +51,24 @@ impl Publisher {
         }
     }
 
-    /// Opens everything that lives here, and counts it for `/status`.
-    pub fn publish_first(&self, image: &MetadataImage, lifecycle: &Lifecycle) {
+    /// Everything that lives here is known from now on, opened behind our back, and counted for `/status`. Groups
+    /// and transactions first: who comes back asks for them.
+    pub fn publish_first(
+        &self,
+        image: &MetadataImage,
+        lifecycle: &Arc<Lifecycle>,
+    ) -> std::io::Result<Recovery> {
         let nothing = MetadataImage::default();
-        let specs = self.specs(&nothing, image, &image.topics_since(&nothing));
+        let mut specs = self.specs(&nothing, image, &image.topics_since(&nothing));
+        specs.sort_by_key(|spec| !is_internal(&spec.topic));
         lifecycle.recovery_total(u32::try_from(specs.len()).unwrap_or(u32::MAX));
-        self.open(&specs, || lifecycle.recovery_one_done());
+        self.partitions.expect(specs);
+        Recovery::start(&self.partitions, lifecycle, self.threads)
     }
 
     /// What must be true before `after` is shown: its partitions are open, its settings taken.
     pub fn before_image(&self, before: &MetadataImage, after: &MetadataImage, delta: &TopicsDelta) {
-        self.open(&self.specs(before, after, delta), || {});
+        self.open(&self.specs(before, after, delta));
         for topic in self.reconfigured(before, after) {
             let config = Arc::new(after.topic_config(&topic.name, self.broker, &self.file));
             self.partitions.configure_topic(topic.topic_id, &config);
@@ -106,13 +114,12 @@ impl Publisher {
     }
 
     /// Opens on up to `threads` threads; one by one when there is but one to open.
-    fn open(&self, specs: &[PartitionSpec], opened: impl Fn() + Sync) {
+    fn open(&self, specs: &[PartitionSpec]) {
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some(spec) = specs.get(next.fetch_add(1, Ordering::Relaxed)) {
                 // The registry logs a failure and remembers the partition as offline.
                 let _ = self.partitions.open(now_ms(), spec.clone());
-                opened();
             }
         };
         std::thread::scope(|scope| {

@@ -36,12 +36,13 @@ impl Node {
             Arc::new(Registry::new(log_dir, committer.committer(), checkpoints, broker, 86_400_000));
         let lifecycle = Arc::new(Lifecycle::new(0));
         let (config, partitions_given) = (Arc::new(config), Arc::clone(&partitions));
-        let (metadata, controller) = start(Start {
+        let Started { metadata, controller, recovery } = start(Start {
             config,
             identity,
             partitions: partitions_given,
             lifecycle: Arc::clone(&lifecycle),
         })?;
+        recovery.wait();
         Ok(Node { metadata, partitions, controller, committer, lifecycle })
     }
 

@@ -68,8 +68,8 @@ struct Inner {
 const CONCURRENT_LOADS: usize = 4;
 
 impl Coordinator {
-    /// Starts the timer task and loads the groups of every partition that is open here. Call inside the
-    /// runtime, once logs are recovered.
+    /// Starts the timer task and loads the groups of every partition that is open here; the others when they are
+    /// asked for, or with the next publication. Call inside the runtime.
     pub fn start(
         config: Arc<BrokerConfig>,
         metadata: MetadataHandle,
@@ -104,6 +104,7 @@ impl Coordinator {
     /// The groups of every shard that is led here.
     pub async fn list(&self, list: &List) -> Result<Vec<ListedGroup>, ErrorCode> {
         self.open_shards();
+        self.all_open()?;
         let mut listed = Vec::new();
         for shard in self.shards() {
             match shard.request(GroupRequest::List(list.clone())).await {

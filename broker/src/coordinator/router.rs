@@ -12,6 +12,7 @@ use logspine_protocol::types::{BrokerId, PartitionIndex};
 
 use super::driver::Shard;
 use super::{Coordinator, decision_config};
+use crate::partition::Lookup;
 
 /// The partition of a group. `partitions` is at least 1.
 pub fn partition_for(group_id: &str, partitions: i32) -> i32 {
@@ -48,8 +49,26 @@ impl Coordinator {
         if partition.leader != self.inner.broker || self.has_stopped() {
             return Err(ErrorCode::NotCoordinator);
         }
-        // Led here but not open: its log is being opened, or cannot be.
-        self.open_shard(index).ok_or(ErrorCode::CoordinatorNotAvailable)
+        self.open_shard(index).ok_or_else(|| self.not_open(index))
+    }
+
+    /// Fails while a partition of the topic is still to be opened after a start: nobody knows which groups it holds.
+    pub(super) fn all_open(&self) -> Result<(), ErrorCode> {
+        let image = self.inner.metadata.image();
+        let topic = image.topic_by_name(GROUP_METADATA_TOPIC_NAME);
+        let mut indexes = topic.into_iter().flat_map(|topic| topic.partitions.keys());
+        let is_opening = |index: &PartitionIndex| {
+            matches!(self.inner.partitions.lookup_name(GROUP_METADATA_TOPIC_NAME, index.0), Lookup::Opening)
+        };
+        if indexes.any(is_opening) { Err(ErrorCode::CoordinatorLoadInProgress) } else { Ok(()) }
+    }
+
+    /// Led here but not open: its log is being opened, or cannot be.
+    fn not_open(&self, index: i32) -> ErrorCode {
+        match self.inner.partitions.lookup_name(GROUP_METADATA_TOPIC_NAME, index) {
+            Lookup::Opening => ErrorCode::CoordinatorLoadInProgress,
+            _ => ErrorCode::CoordinatorNotAvailable,
+        }
     }
 
     fn has_stopped(&self) -> bool {

@@ -51,13 +51,15 @@ impl Bench {
             BrokerId(identity.node_id),
             config.log_dir.producer_id_expiration_ms,
         ));
-        let (metadata, controller) = controller::start(controller::Start {
+        let started = controller::start(controller::Start {
             config: Arc::clone(&config),
             identity,
             partitions: Arc::clone(&partitions),
             lifecycle: Arc::new(Lifecycle::new(0)),
         })
         .unwrap();
+        started.recovery.wait();
+        let (metadata, controller) = (started.metadata, started.controller);
         let coordinator = Coordinator::start(config, metadata.clone(), Arc::clone(&partitions));
         Bench { coordinator, metadata, partitions, controller, committer }
     }

@@ -23,6 +23,9 @@ use super::registry::Registry;
 use crate::config::CleanerConfig;
 use crate::metrics::Metrics;
 
+/// After so many pauses all compacted logs are looked at although nothing moved: some get due with time alone.
+const LOOK_ANYWAY_PAUSES: u64 = 4;
+
 /// A throttled thread sleeps for no less than this.
 const SLEEP_MIN: Duration = Duration::from_millis(20);
 
@@ -43,6 +46,7 @@ struct Shared {
     claims: Mutex<Claims>,
     /// Until when the bytes of all threads were paid for.
     paid_until: Mutex<Instant>,
+    looked: Mutex<Option<Instant>>,
     stops: AtomicBool,
     /// Beside `stops`, for whoever sleeps.
     sleeping: Mutex<()>,
@@ -67,6 +71,7 @@ impl Cleaner {
             metrics,
             claims: Mutex::default(),
             paid_until: Mutex::new(Instant::now()),
+            looked: Mutex::default(),
             stops: AtomicBool::new(false),
             sleeping: Mutex::default(),
             told: Condvar::new(),
@@ -138,8 +143,13 @@ impl Shared {
 
     /// False if there is nothing to do now, or it did not work.
     fn clean_dirtiest(&self) -> bool {
+        if !self.is_worth_a_look(Instant::now()) {
+            return false;
+        }
         let now_ms = now_ms();
         let Some((partition, cleanable)) = self.dirtiest(now_ms) else { return false };
+        // There may be another, and this one may fail.
+        self.registry.moved().note_dirt();
         let key = (partition.topic_id, partition.index);
         if !self.claims.lock().in_progress.insert(key) {
             // Another thread was faster; there may be a second one that is due.
@@ -149,6 +159,18 @@ impl Shared {
         let result = self.clean(&partition, cleanable, now_ms);
         self.claims.lock().in_progress.remove(&key);
         self.report(&partition, started.elapsed(), result)
+    }
+
+    /// Whether anything moved since the last look, or that was long ago.
+    fn is_worth_a_look(&self, now: Instant) -> bool {
+        let mut looked = self.looked.lock();
+        let anyway = Duration::from_millis(self.config.backoff_ms.saturating_mul(LOOK_ANYWAY_PAUSES));
+        let is_worth = self.registry.moved().take_dirt()
+            || looked.is_none_or(|looked| now.saturating_duration_since(looked) >= anyway);
+        if is_worth {
+            *looked = Some(now);
+        }
+        is_worth
     }
 
     /// The log with the largest dirty share of those that are due.

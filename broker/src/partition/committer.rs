@@ -3,7 +3,8 @@
 //! Each takes one partition and does the three steps of `replica::Partition`: begin under the lock, sync without it,
 //! end under the lock, which moves the watermark and wakes. What is appended to a partition while its flush is under
 //! way shares the next one, which starts when this one ends. Partitions do not wait for each other: a sync that the
-//! disk holds holds one thread. When nobody waits the threads sleep without a timer.
+//! disk holds holds one thread. What was only written is flushed when nobody waits for anything else. When there is
+//! nothing to flush the threads sleep without a timer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ const SYNC_THREADS: usize = 8;
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Arc<PartitionHandle>>,
+    /// Nobody waits for these.
+    later: VecDeque<Arc<PartitionHandle>>,
     stops: bool,
 }
 
@@ -32,7 +35,7 @@ struct Shared {
     came: Condvar,
 }
 
-/// The queue of partitions that want a flush. Bounded by the number of partitions: each stands in it once.
+/// The queues of partitions that want a flush. Bounded by the number of partitions: each stands in each once.
 #[derive(Clone)]
 pub struct Committer {
     shared: Arc<Shared>,
@@ -65,6 +68,12 @@ impl Committer {
         self.shared.queue.lock().waiting.push_back(partition);
         self.shared.came.notify_one();
     }
+
+    /// Has a partition flushed for which nobody waits.
+    pub fn enqueue_later(&self, partition: Arc<PartitionHandle>) {
+        self.shared.queue.lock().later.push_back(partition);
+        self.shared.came.notify_one();
+    }
 }
 
 impl CommitterThread {
@@ -85,12 +94,13 @@ impl CommitterThread {
 }
 
 impl Shared {
-    /// Whoever waits longest; `None` to stop.
+    /// Whoever waits longest, or has time; `None` to stop.
     fn next(&self) -> Option<Arc<PartitionHandle>> {
         let mut queue = self.queue.lock();
         loop {
-            if let Some(partition) = queue.waiting.pop_front() {
-                return Some(partition);
+            let queues = &mut *queue;
+            if let Some(next) = queues.waiting.pop_front().or_else(|| queues.later.pop_front()) {
+                return Some(next);
             }
             if queue.stops {
                 return None;

@@ -111,6 +111,8 @@ pub struct PartitionHandle {
     rounds: Rounds,
     /// True while the partition stands in the committer's queue.
     is_queued: AtomicBool,
+    /// The same for the queue of those that have time.
+    is_queued_later: AtomicBool,
     health: AtomicU8,
     /// The last append was refused by the disk.
     is_refused: AtomicBool,
@@ -138,6 +140,7 @@ impl PartitionHandle {
             waiters: Waiters::default(),
             rounds,
             is_queued: AtomicBool::new(false),
+            is_queued_later: AtomicBool::new(false),
             health: AtomicU8::new(HEALTHY),
             is_refused: AtomicBool::new(false),
             refused_below: AtomicI64::new(0),
@@ -250,22 +253,35 @@ impl PartitionHandle {
 
     /// Deletes what retention does not keep. The files are renamed; `take_unlinks` names them when they may go.
     pub(super) fn enforce_retention(&self, now_ms: i64) -> Result<Retained, PartitionError> {
-        let retained = self.with(|partition| partition.enforce_retention(now_ms))??;
+        let retained = self.with(|partition| partition.enforce_retention(now_ms))?;
+        // Also after a failure: some may be renamed already.
+        self.note_deleted();
+        let retained = retained?;
         if retained.deleted_segments > 0 {
             self.rounds.moved.note(0);
         }
         Ok(retained)
     }
 
+    /// Tells housekeeping if there is something to free.
+    pub(super) fn note_deleted(&self) {
+        if self.with(|partition| partition.has_unlinks()).unwrap_or(false) {
+            self.rounds.moved.note_deleted();
+        }
+    }
+
     /// Files whose time has come; unlinking them is slow and needs no lock.
     pub(super) fn take_unlinks(&self, now_ms: i64) -> Vec<Unlink> {
-        self.with(|partition| partition.take_unlinks(now_ms)).unwrap_or_default()
+        let unlinks = self.with(|partition| partition.take_unlinks(now_ms)).unwrap_or_default();
+        self.note_deleted();
+        unlinks
     }
 
     /// Has what is only in the page cache flushed, though nobody waits for it: a start after a crash reads it again.
     pub(super) fn flush_behind(self: &Arc<Self>) {
-        if self.view.durable_end() < self.view.log_end_offset() {
-            self.queue();
+        let is_behind = self.view.durable_end() < self.view.log_end_offset();
+        if is_behind && !self.is_queued_later.swap(true, Ordering::AcqRel) {
+            self.rounds.committer.enqueue_later(Arc::clone(self));
         }
     }
 
@@ -276,6 +292,7 @@ impl PartitionHandle {
         loop {
             let step =
                 self.with(|partition| partition.swap_step(&mut replacement, now_ms)).map_err(closed)?;
+            self.note_deleted();
             let stepped = match step {
                 Ok(None) => return Ok(()),
                 Ok(Some(sync)) => sync.run(),
@@ -327,6 +344,7 @@ impl PartitionHandle {
     pub(super) fn flush(self: &Arc<Self>) {
         // From here on an append queues the partition again: this flush may not carry it any more.
         self.is_queued.store(false, Ordering::Release);
+        self.is_queued_later.store(false, Ordering::Release);
         if !self.flight.begin() {
             return;
         }

@@ -70,6 +70,9 @@ struct Worker {
 /// After so many bytes the recovery points are written before their time: a start after a crash checks as much.
 const CHECKPOINT_BYTES: u64 = 512 << 20;
 
+/// How long duties wait, again and again, for logs that are still to be opened.
+const OPENING_PAUSE: Duration = Duration::from_secs(1);
+
 impl Housekeeping {
     pub fn start(registry: Arc<Registry>, config: &LogDirConfig) -> std::io::Result<Housekeeping> {
         let now = Instant::now();
@@ -123,6 +126,11 @@ impl Worker {
     }
 
     fn work(&mut self, now: Instant) {
+        // What a log says of itself that is being opened is not settled: the files on disk stay until it is.
+        if self.registry.opening() > 0 {
+            self.put_off(now);
+            return self.reclaim.work(now);
+        }
         if self.retention.take(now) {
             self.enforce_retention();
         }
@@ -135,6 +143,12 @@ impl Worker {
             self.reclaim.collect(self.registry.take_unlinks(now_ms()), now);
         }
         self.reclaim.work(now);
+    }
+
+    fn put_off(&mut self, now: Instant) {
+        for duty in [&mut self.retention, &mut self.checkpoints, &mut self.high_watermarks] {
+            duty.due = duty.due.max(now + OPENING_PAUSE);
+        }
     }
 
     /// On a full disk that nobody writes to.

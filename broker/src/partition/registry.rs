@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use logspine_cluster::metadata::configs::TopicConfig;
 use logspine_protocol::types::{BrokerId, Offset, PartitionIndex, TopicId};
@@ -21,6 +22,7 @@ use super::disk_health::DiskHealth;
 use super::handle::{PartitionError, PartitionHandle, Rounds};
 use super::log_config::log_config;
 use super::moved::Moved;
+use super::opening::Opening;
 
 /// What the publisher knows about a replica that shall live here.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ pub struct PartitionSpec {
 /// What is known about a partition that somebody asks for.
 pub enum Lookup {
     Here(Arc<PartitionHandle>),
+    /// Its log is to be opened, and is the next one now that somebody asks.
+    Opening,
     /// It should be here and its log cannot be opened.
     Offline,
     Unknown,
@@ -74,11 +78,16 @@ impl Checkpoints {
     }
 }
 
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64)
+}
+
 pub struct Registry {
     maps: RwLock<Maps>,
     log_dir: Arc<LogDir>,
     committer: Committer,
     checkpoints: Mutex<Checkpoints>,
+    opening: Opening,
     moved: Arc<Moved>,
     disk: Arc<DiskHealth>,
     broker: BrokerId,
@@ -103,6 +112,7 @@ impl Registry {
             log_dir,
             committer,
             checkpoints: Mutex::new(checkpoints),
+            opening: Opening::default(),
             moved: Arc::default(),
             broker,
             producer_id_expiration_ms,
@@ -144,8 +154,64 @@ impl Registry {
         match maps.by_id.get(&(topic_id, index)) {
             Some(handle) => Lookup::Here(Arc::clone(handle)),
             None if maps.offline.contains_key(&(topic_id, index)) => Lookup::Offline,
+            // Under the lock of the maps, which an opening holds when it ends: there is no moment between the two.
+            None if self.opening.want((topic_id, index)) => Lookup::Opening,
             None => Lookup::Unknown,
         }
+    }
+
+    /// The same by name.
+    pub fn lookup_name(&self, topic: &str, index: i32) -> Lookup {
+        self.topic_id(topic).map_or(Lookup::Unknown, |topic_id| self.lookup(topic_id, index))
+    }
+
+    /// Whether its log cannot be opened; to ask this is no reason to open it.
+    pub fn is_offline(&self, topic_id: TopicId, index: i32) -> bool {
+        self.maps.read().offline.contains_key(&(topic_id, index))
+    }
+
+    /// Whether its log is still to be opened.
+    pub fn is_opening(&self, topic_id: TopicId, index: i32) -> bool {
+        self.opening.holds((topic_id, index))
+    }
+
+    /// Somebody is about to use this topic: its logs come before others.
+    pub fn want_topic(&self, topic_id: TopicId, indexes: impl Iterator<Item = i32>) {
+        if !self.opening.is_empty() {
+            for index in indexes {
+                self.opening.want((topic_id, index));
+            }
+        }
+    }
+
+    /// Replicas that `open_next` is to open: from now on they are known, and asking for one makes it the next.
+    pub fn expect(&self, specs: Vec<PartitionSpec>) {
+        let mut maps = self.maps.write();
+        for spec in &specs {
+            maps.topic_ids.entry(Arc::clone(&spec.topic)).or_insert(spec.topic_id);
+        }
+        self.opening.expect(specs);
+    }
+
+    /// How many replicas of a start are not open yet.
+    pub fn opening(&self) -> usize {
+        self.opening.len()
+    }
+
+    /// Opens one of the replicas that are expected; false if none is left.
+    pub(super) fn open_next(&self, now_ms: i64) -> bool {
+        let Some(spec) = self.opening.next() else { return false };
+        // A failure is logged and remembered as offline.
+        let _ = self.open_claimed(now_ms, spec);
+        true
+    }
+
+    /// Whoever changes a topic or deletes it finds all of its replicas open, or offline.
+    fn open_all_of(&self, topic_id: TopicId) {
+        while let Some(spec) = self.opening.next_of(topic_id) {
+            let _ = self.open_claimed(now_ms(), spec);
+        }
+        self.opening.wait_for(topic_id);
     }
 
     /// Every open replica, in no order.
@@ -168,8 +234,14 @@ impl Registry {
     /// Opens (and recovers) a replica and makes it lead. One that is open already takes the settings and the
     /// leader's word of `spec`. Blocks as long as recovery takes.
     pub fn open(&self, now_ms: i64, spec: PartitionSpec) -> Result<Arc<PartitionHandle>, PartitionError> {
+        self.opening.claim((spec.topic_id, spec.index));
+        self.open_claimed(now_ms, spec)
+    }
+
+    fn open_claimed(&self, now_ms: i64, spec: PartitionSpec) -> Result<Arc<PartitionHandle>, PartitionError> {
         let key = (spec.topic_id, spec.index);
         if let Some(handle) = self.get(spec.topic_id, spec.index) {
+            self.opening.end(key);
             let log = log_config(&spec.config, self.producer_id_expiration_ms);
             handle.configure(spec.config, log)?;
             handle.become_leader(now_ms, spec.leader)?;
@@ -178,6 +250,7 @@ impl Registry {
         let topic = Arc::clone(&spec.topic);
         let opened = self.open_log(now_ms, spec);
         let mut maps = self.maps.write();
+        self.opening.end(key);
         maps.topic_ids.insert(Arc::clone(&topic), key.0);
         match opened {
             Ok(handle) => {
@@ -232,18 +305,22 @@ impl Registry {
             disk: Arc::clone(&self.disk),
         };
         let handle = Arc::new(PartitionHandle::new((topic, topic_id, index), partition, config, rounds));
+        handle.note_deleted();
+        self.moved.note_dirt();
         handle.become_leader(now_ms, leader)?;
         Ok(handle)
     }
 
     /// Takes changed settings for all open replicas of a topic.
     pub fn configure_topic(&self, topic_id: TopicId, config: &Arc<TopicConfig>) {
+        self.open_all_of(topic_id);
         for handle in self.of_topic(topic_id) {
             let log = log_config(config, self.producer_id_expiration_ms);
             if let Err(error) = handle.configure(Arc::clone(config), log) {
                 warn!(topic = %handle.topic, partition = handle.index, "settings not taken: {error}");
             }
         }
+        self.moved.note_dirt();
     }
 
     fn of_topic(&self, topic_id: TopicId) -> Vec<Arc<PartitionHandle>> {
@@ -254,6 +331,7 @@ impl Registry {
 
     /// The metadata deleted the topic: its replicas vanish at once, their bytes later.
     pub fn delete_topic(&self, topic_id: TopicId) {
+        self.open_all_of(topic_id);
         let handles = self.of_topic(topic_id);
         {
             let mut maps = self.maps.write();
@@ -276,8 +354,10 @@ impl Registry {
     /// Whatever may be freed now: segments that left their logs, directories of deleted partitions.
     pub(super) fn take_unlinks(&self, now_ms: i64) -> Vec<Unlink> {
         let mut unlinks = std::mem::take(&mut *self.doomed.lock());
-        for partition in self.all() {
-            unlinks.extend(partition.take_unlinks(now_ms));
+        if self.moved.take_deleted() {
+            for partition in self.all() {
+                unlinks.extend(partition.take_unlinks(now_ms));
+            }
         }
         unlinks
     }
@@ -292,11 +372,12 @@ impl Registry {
         &self.moved
     }
 
-    /// Closes every replica; the contents of the checkpoint files if all of them closed cleanly.
+    /// Closes every replica; the contents of the checkpoint files if all of them closed cleanly. Those that were not
+    /// open yet are as the process before left them.
     pub fn close_all(&self) -> Option<Positions> {
         let mut positions = self.positions();
         let handles: Vec<_> = self.maps.write().by_id.drain().map(|(_, handle)| handle).collect();
-        let mut all_clean = true;
+        let mut all_clean = self.opening() == 0 || self.checkpoints.lock().is_clean;
         for (handle, closed) in close_side_by_side(handles) {
             match closed {
                 Ok(Some(end)) => {

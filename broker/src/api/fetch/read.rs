@@ -260,6 +260,7 @@ fn find(context: &RequestContext, wanted: &Wanted) -> Result<Arc<PartitionHandle
     };
     match topic_id.map_or(Lookup::Unknown, |topic_id| registry.lookup(topic_id, wanted.partition)) {
         Lookup::Here(partition) => Ok(partition),
+        Lookup::Opening => Err(partition_errors::OPENING),
         Lookup::Offline => Err(ErrorCode::KafkaStorageError),
         Lookup::Unknown => match &wanted.topic {
             TopicKey::Id(topic_id) if context.broker.metadata.image().topic_by_id(*topic_id).is_none() => {

@@ -156,6 +156,11 @@ impl Log {
         (0..).map(named).find(is_free).expect("a directory holds a finite number of files")
     }
 
+    /// Whether files wait to be freed, due or not.
+    pub fn has_unlinks(&self) -> bool {
+        !self.unlinks.is_empty()
+    }
+
     /// The files whose delay is over; freed without holding the log.
     pub fn take_unlinks(&mut self, now_ms: i64) -> Vec<Unlink> {
         let (due, later) = self.unlinks.drain(..).partition(|unlink| unlink.is_due(now_ms));
