@@ -223,3 +223,35 @@ fn a_damaged_batch_is_named_and_the_partition_goes_on() {
     let read = fetch(&mut client, &fetch_request("t", 0, offset, 1 << 20));
     assert_eq!(offsets(&read), [(offset, offset)]);
 }
+
+/// The time is a lower bound: a slow machine only makes it longer.
+#[test]
+fn two_cleaner_threads_keep_to_one_rate_together() {
+    const RATE: f64 = 2_000_000.0;
+    let settings = ["log.cleaner.threads=2", &format!("log.cleaner.io.max.bytes.per.second={RATE}")];
+    let broker = Broker::start(&[EAGER, &settings].concat());
+    let mut client = RawClient::connect(&broker.address());
+    create_topic(&mut client, "t", 2, SEGMENTED);
+    let started = Instant::now();
+    for partition in 0..2 {
+        for round in 0..3_u8 {
+            let mut builder = BatchBuilder::new(Codec::None);
+            for key in 0..6_u8 {
+                builder.append(1_700_000_000_000, Some(&[key]), Some(&[round; 100_000]), &[]);
+            }
+            assert_eq!(produce(&mut client, "t", partition, &builder.build()).error_code, 0);
+        }
+    }
+    wait_until(&broker, "the second run", |_| broker.log().matches("bytes_before=").count() >= 2);
+    let (took, log) = (started.elapsed(), broker.log());
+    let bytes_before = |line: &str| {
+        let figure = line.split("bytes_before=").nth(1)?.split_whitespace().next()?;
+        figure.parse::<f64>().ok()
+    };
+    let cleaned: Vec<f64> = log.lines().filter_map(bytes_before).collect();
+    // Each run reads what it cleans twice: for the map of keys, and to copy what stays.
+    let least = Duration::from_secs_f64(2.0 * cleaned.iter().sum::<f64>() / RATE);
+    println!("FIGURE two throttled cleaners: {cleaned:?} bytes in {took:?}, at least {least:?}");
+    assert!(least > Duration::from_secs(1), "{cleaned:?}");
+    assert!(took > least.mul_f64(0.9), "{took:?} for {cleaned:?} bytes");
+}
