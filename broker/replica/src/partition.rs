@@ -182,11 +182,21 @@ impl Partition {
         Ok(Appended { end_offset: info.last_offset + 1, info, log_start_offset, effects })
     }
 
+    /// Size of the active segment.
+    pub fn active_bytes(&self) -> u64 {
+        self.log.active_bytes()
+    }
+
     /// First step of a flush, under the lock. `None` when everything is on disk. While no flush is due, only what is
     /// sealed is flushed.
     pub fn begin_flush(&mut self) -> Option<Flush> {
         let sealed = if self.flush_is_due() { None } else { self.log.begin_flush_of_sealed() };
         sealed.or_else(|| self.log.begin_flush()).map(Flush)
+    }
+
+    /// The same for a flush whose time has come: of everything.
+    pub fn begin_flush_of_all(&mut self) -> Option<Flush> {
+        self.log.begin_flush().map(Flush)
     }
 
     /// Third step, under the lock: the durable end moves, and with it perhaps the watermark.

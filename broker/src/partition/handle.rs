@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use logspine_cluster::metadata::configs::TopicConfig;
@@ -113,6 +113,10 @@ pub struct PartitionHandle {
     is_queued: AtomicBool,
     /// The same for the queue of those that have time.
     is_queued_later: AtomicBool,
+    /// A flush by time is to come.
+    is_timed: AtomicBool,
+    /// The next flush is one by time: of everything.
+    takes_all: AtomicBool,
     health: AtomicU8,
     /// The last append was refused by the disk.
     is_refused: AtomicBool,
@@ -141,6 +145,8 @@ impl PartitionHandle {
             rounds,
             is_queued: AtomicBool::new(false),
             is_queued_later: AtomicBool::new(false),
+            is_timed: AtomicBool::new(false),
+            takes_all: AtomicBool::new(false),
             health: AtomicU8::new(HEALTHY),
             is_refused: AtomicBool::new(false),
             refused_below: AtomicI64::new(0),
@@ -221,6 +227,10 @@ impl PartitionHandle {
             self.note_success();
         }
         self.carry_out(&appended.effects);
+        let flush_ms = self.config.load().flush_ms;
+        if flush_ms < i64::MAX && !appended.effects.flush_wanted {
+            self.flush_within(flush_ms);
+        }
         Ok(appended)
     }
 
@@ -278,9 +288,12 @@ impl PartitionHandle {
     }
 
     /// Has what is only in the page cache flushed, though nobody waits for it: a start after a crash reads it again.
-    pub(super) fn flush_behind(self: &Arc<Self>) {
+    /// Not if the active segment is larger than `active_bytes_max`.
+    pub(super) fn flush_behind(self: &Arc<Self>, active_bytes_max: u64) {
         let is_behind = self.view.durable_end() < self.view.log_end_offset();
-        if is_behind && !self.is_queued_later.swap(true, Ordering::AcqRel) {
+        let is_small =
+            || self.with(|partition| partition.active_bytes() <= active_bytes_max).unwrap_or(false);
+        if is_behind && is_small() && !self.is_queued_later.swap(true, Ordering::AcqRel) {
             self.rounds.committer.enqueue_later(Arc::clone(self));
         }
     }
@@ -356,7 +369,9 @@ impl PartitionHandle {
 
     /// The three steps: the durable end and perhaps the watermark move, and whoever waits is woken.
     fn flush_now(self: &Arc<Self>) {
-        let begun = self.partition.lock().as_mut().and_then(Partition::begin_flush);
+        let takes_all = self.takes_all.swap(false, Ordering::AcqRel);
+        let begin = if takes_all { Partition::begin_flush_of_all } else { Partition::begin_flush };
+        let begun = self.partition.lock().as_mut().and_then(begin);
         let Some(flush) = begun else { return };
         if flush.holds_appends() {
             self.flight.holds_appends();
@@ -440,6 +455,27 @@ impl PartitionHandle {
         if effects.flush_wanted {
             self.queue();
         }
+    }
+
+    /// flush.ms: one timer for the first record that waits, and none for a partition to which nobody writes.
+    fn flush_within(self: &Arc<Self>, flush_ms: i64) {
+        if self.is_timed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return self.flush_by_time() };
+        let partition = Arc::downgrade(self);
+        runtime.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(flush_ms.unsigned_abs())).await;
+            if let Some(partition) = partition.upgrade() {
+                partition.flush_by_time();
+            }
+        });
+    }
+
+    fn flush_by_time(self: &Arc<Self>) {
+        self.is_timed.store(false, Ordering::Release);
+        self.takes_all.store(true, Ordering::Release);
+        self.queue();
     }
 
     fn queue(self: &Arc<Self>) {

@@ -15,7 +15,6 @@ use parking_lot::{Condvar, Mutex};
 use tracing::{debug, error, info};
 
 use super::disk_health::{DiskState, disk_error};
-use super::handle::PartitionHandle;
 use super::reclaim::Reclaim;
 use super::registry::Registry;
 use crate::config::LogDirConfig;
@@ -69,6 +68,10 @@ struct Worker {
 
 /// After so many bytes the recovery points are written before their time: a start after a crash checks as much.
 const CHECKPOINT_BYTES: u64 = 512 << 20;
+
+/// A larger active segment is not synced before the checkpoint's time: it is read at a gigabyte a second after a crash,
+/// rolls soon if it grows fast, and would hold its producers up. What thousands of small ones hold is what takes long.
+const SMALL_BYTES: u64 = 64 << 20;
 
 /// How long duties wait, again and again, for logs that are still to be opened.
 const OPENING_PAUSE: Duration = Duration::from_secs(1);
@@ -134,8 +137,10 @@ impl Worker {
         if self.retention.take(now) {
             self.enforce_retention();
         }
-        if self.checkpoints.take(now) || self.registry.moved().bytes() >= CHECKPOINT_BYTES {
-            self.checkpoint_positions();
+        if self.checkpoints.take(now) {
+            self.checkpoint_positions(u64::MAX);
+        } else if self.registry.moved().bytes() >= CHECKPOINT_BYTES {
+            self.checkpoint_positions(SMALL_BYTES);
         }
         if self.high_watermarks.take(now) {
             self.checkpoint_high_watermarks();
@@ -176,7 +181,7 @@ impl Worker {
 
     /// An idle broker writes nothing. What is only in the page cache is on disk by the next time, so that a start
     /// after a crash never has more to check than was written between two checkpoints.
-    fn checkpoint_positions(&self) {
+    fn checkpoint_positions(&self, flushed_active_bytes_max: u64) {
         if !self.registry.moved().take_position() {
             return;
         }
@@ -184,7 +189,9 @@ impl Worker {
             self.not_written("checkpoints", &error);
             self.registry.moved().note(0);
         }
-        self.registry.all().iter().for_each(PartitionHandle::flush_behind);
+        for partition in self.registry.all() {
+            partition.flush_behind(flushed_active_bytes_max);
+        }
     }
 
     /// A full or read-only disk has been told of, and is told again by nobody.

@@ -232,6 +232,11 @@ impl Log {
         self.reader.log_end()
     }
 
+    /// Size of the segment that takes appends.
+    pub fn active_bytes(&self) -> u64 {
+        self.active.size_bytes()
+    }
+
     /// Everything below is on stable storage.
     pub fn durable_end(&self) -> Offset {
         self.reader.durable_end()

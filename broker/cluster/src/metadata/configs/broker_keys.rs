@@ -11,8 +11,6 @@ use super::key::Status::{Accepted, Fixed, Honoured, Refused};
 const LONG_MAX: &str = "9223372036854775807";
 
 const ALWAYS_CONTROLLED: &str = "a broker that is asked to stop always stops in order";
-const NO_FLUSH_TIMER: &str =
-    "syncing by a timer does not exist yet; flush.messages=1, the default, syncs before the answer";
 const NO_KIP848: &str =
     "the new consumer group protocol is not advertised, and clients fall back to the classic one";
 const NO_RATE: &str = "connections are bounded in number, not in rate";
@@ -96,9 +94,9 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("log.dirs", List, Some("./data"), Any, Honoured, "Data directory; this version keeps its data in one.").differs(None, "a temporary folder would lose records at the next boot"),
     ConfigKey::new("log.disk.reserve.bytes", Long, Some("16777216"), AtLeast(0), Honoured, "Room on the disk that produced records never take.").differs(None, "a full disk refuses what is produced and nothing else: topics can be deleted, offsets committed, the broker restarted"),
     ConfigKey::new("log.flush.interval.messages", Long, Some("1"), AtLeast(1), Honoured, "Default of the topic key flush.messages.").dynamic().differs(Some(LONG_MAX), "the broker-wide default of flush.messages"),
-    ConfigKey::new("log.flush.interval.ms", Long, None, Any, Refused(NO_FLUSH_TIMER), "Default of the topic key flush.ms.").dynamic(),
+    ConfigKey::new("log.flush.interval.ms", Long, None, Any, Honoured, "Default of the topic key flush.ms.").dynamic(),
     ConfigKey::new("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0), Honoured, "How often the recovery points are written."),
-    ConfigKey::new("log.flush.scheduler.interval.ms", Long, Some(LONG_MAX), Any, Refused(NO_FLUSH_TIMER), "How often the broker looks for logs to sync by time.").dynamic(),
+    ConfigKey::new("log.flush.scheduler.interval.ms", Long, Some(LONG_MAX), Any, Honoured, "Default of log.flush.interval.ms. Nothing looks for logs from time to time: each is synced when its own flush.ms is over.").dynamic(),
     ConfigKey::new("log.index.interval.bytes", Int, Some("4096"), AtLeast(0), Honoured, "Default of the topic key index.interval.bytes.").dynamic(),
     ConfigKey::new("log.index.size.max.bytes", Int, Some("10485760"), AtLeast(4), Honoured, "Default of the topic key segment.index.bytes.").dynamic(),
     ConfigKey::new("log.local.retention.bytes", Long, Some("-2"), AtLeast(-2), Refused(NO_TIERING), "Default of the topic key local.retention.bytes.").dynamic(),

@@ -45,6 +45,8 @@ pub struct TopicConfig {
     pub compression_type: CompressionType,
     pub file_delete_delay_ms: i64,
     pub flush_messages: i64,
+    /// The largest value: no record is synced for its age.
+    pub flush_ms: i64,
     pub index_interval_bytes: i32,
     pub max_compaction_lag_ms: i64,
     pub max_message_bytes: i32,
@@ -79,6 +81,7 @@ impl TopicConfig {
             compression_type: compression_type(layers),
             file_delete_delay_ms: number("file.delete.delay.ms", layers),
             flush_messages: number("flush.messages", layers),
+            flush_ms: number("flush.ms", layers),
             index_interval_bytes: number("index.interval.bytes", layers),
             max_compaction_lag_ms: number("max.compaction.lag.ms", layers),
             max_message_bytes: number("max.message.bytes", layers),

@@ -113,8 +113,8 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         Long,
         LONG_MAX,
         AtLeast(0),
-        Refused("syncing by a timer does not exist yet; flush.messages=1, the default, syncs before the answer"),
-        "How long a record may wait for a sync.",
+        Honoured,
+        "How long a record may wait for a sync, where flush.messages lets it wait.",
     )
     .synonyms(&[same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")]),
     row(
