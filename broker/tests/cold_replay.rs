@@ -84,8 +84,7 @@ fn a_replay_leaves_little_of_the_old_data_in_the_page_cache_and_all_of_the_tail(
         "FIGURE resident after a replay: {old_resident} of {old} old bytes, {tail_resident} of {tail} of the tail"
     );
     assert!(old >= 2 * CACHE_BYTES, "{old} old bytes");
-    // The kernel keeps pages that are in use when their turn comes: a bound, not the exact figure of the key.
-    assert!(old_resident <= 2 * CACHE_BYTES, "{old_resident} of {old} old bytes stayed");
+    assert!(old_resident <= CACHE_BYTES, "{old_resident} of {old} old bytes stayed");
     assert!(tail_resident >= tail, "{tail_resident} of {tail} bytes of the tail");
     let (_, metrics) = broker.http("/metrics").unwrap();
     let line = metrics.lines().find(|line| line.starts_with("logspine_replay_cache_bytes ")).unwrap();

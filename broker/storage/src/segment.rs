@@ -211,7 +211,7 @@ impl Segment {
 
     /// The `.log` file for whoever reads it other than by slices.
     pub fn watched<'f>(&'f self, file: &'f dyn DiskFile) -> Watched<'f> {
-        Watched { file, trust: &self.trust }
+        Watched::new(file, &self.trust)
     }
 
     /// Whether the `.log` file is open.

@@ -74,6 +74,8 @@ struct Run {
     served: Range<u64>,
     /// Those and what was verified around them.
     verified: Range<u64>,
+    /// What came in from the disk for that.
+    brought_in: Option<Range<u64>>,
 }
 
 /// Where a walk starts, and what is known without looking: so that the first batch is judged like all others.
@@ -120,13 +122,10 @@ impl LogReader {
         }
         for (number, segment) in segments.iter().enumerate() {
             let file = self.open(segment)?;
-            let was_resident = |range: &Range<u64>| file.is_resident(range.start, range.end - range.start);
-            let start = start_of(segment, wanted.from);
+            let at = start_of(segment, wanted.from).position;
             // Ahead is read for whoever reads on, not for whoever jumps about.
-            let reads_on = start.position == 0 || segment.trust.covers(start.position..start.position + 1);
-            let ahead_bytes = if reads_on { ahead_bytes } else { wanted.max_bytes };
-            let likely = start.position..(start.position + ahead_bytes).min(segment.size_bytes());
-            let is_cold = !was_resident(&likely);
+            let reads_on = segment.trust.covers(at.saturating_sub(1)..at) || segment.trust.covers(at..at + 1);
+            let ahead_bytes = if at == 0 || reads_on { ahead_bytes } else { wanted.max_bytes };
             let run = match self.find_twice(segment, &*file, wanted, ahead_bytes)? {
                 Found::Run(run) => run,
                 Found::Nothing => return Ok(nothing()),
@@ -135,14 +134,10 @@ impl LogReader {
             let verified = run.verified;
             segment.trust.verified(verified.clone());
             self.rot.heal(segment.base_offset, &verified);
-            let is_old = is_cold && !is_near_tail(&segments[number..], verified.start);
+            let old = run.brought_in.filter(|range| !is_near_tail(&segments[number..], range.start));
             let len = (run.served.end - run.served.start) as u32;
             return Ok(VerifiedRead {
-                brought_in: is_old.then(|| {
-                    // A piece is read to its end, however little of it is verified.
-                    let end = (verified.end + checks::PIECE_BYTES_MAX).min(segment.size_bytes());
-                    BroughtIn { file: Arc::clone(&file), range: verified.start..end }
-                }),
+                brought_in: old.map(|range| BroughtIn { file: Arc::clone(&file), range }),
                 slice: LogSlice {
                     file,
                     position: run.served.start,
@@ -221,7 +216,12 @@ impl LogReader {
                 if next > wanted.limit || !(wanted.min_one || end - position <= wanted.max_bytes) {
                     return Ok(Found::Nothing);
                 }
-                run = Some(Run { first_offset: base, served: position..end, verified: good_from..end });
+                run = Some(Run {
+                    first_offset: base,
+                    served: position..end,
+                    verified: good_from..end,
+                    brought_in: None,
+                });
                 bad_before = None;
                 continue;
             };
@@ -235,7 +235,7 @@ impl LogReader {
             }
         }
         match (run, bad_before) {
-            (Some(run), _) => Ok(Found::Run(run)),
+            (Some(run), _) => Ok(Found::Run(Run { brought_in: file.brought_in(), ..run })),
             (None, Some(bad)) => Err(bad.damage(segment, wanted.from).into()),
             (None, None) => Ok(Found::PastEnd),
         }

@@ -8,6 +8,7 @@
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::trust::Trust;
 use crate::disk::DiskFile;
@@ -64,8 +65,23 @@ impl DiskFile for Resident<'_> {
 /// Reads of a `.log` file whose trust it keeps true.
 #[derive(Debug)]
 pub(crate) struct Watched<'f> {
-    pub file: &'f dyn DiskFile,
-    pub trust: &'f Trust,
+    file: &'f dyn DiskFile,
+    trust: &'f Trust,
+    /// Where what came in from the disk starts and ends; nothing while they are the wrong way round.
+    from: AtomicU64,
+    to: AtomicU64,
+}
+
+impl<'f> Watched<'f> {
+    pub fn new(file: &'f dyn DiskFile, trust: &'f Trust) -> Watched<'f> {
+        Watched { file, trust, from: AtomicU64::new(u64::MAX), to: AtomicU64::new(0) }
+    }
+
+    /// What its reads brought in from the disk, in whole pages: the range from the first to the last of them.
+    pub fn brought_in(&self) -> Option<Range<u64>> {
+        let range = self.from.load(Ordering::Relaxed)..self.to.load(Ordering::Relaxed);
+        (!range.is_empty()).then_some(range)
+    }
 }
 
 impl DiskFile for Watched<'_> {
@@ -75,8 +91,11 @@ impl DiskFile for Watched<'_> {
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         if !self.file.is_resident(position, buffer.len() as u64) {
-            let end = position + buffer.len() as u64;
-            self.trust.forget(position - position % PAGE_BYTES..end.next_multiple_of(PAGE_BYTES));
+            let end = (position + buffer.len() as u64).next_multiple_of(PAGE_BYTES);
+            let start = position - position % PAGE_BYTES;
+            self.trust.forget(start..end);
+            self.from.fetch_min(start, Ordering::Relaxed);
+            self.to.fetch_max(end, Ordering::Relaxed);
         }
         self.file.read_at(buffer, position)
     }

@@ -19,7 +19,7 @@ use crate::walk::{Look, Walk, WalkError};
 
 /// Least and most that is asked of the disk at once, apart from batches that are larger.
 const PIECE_BYTES_MIN: u64 = 16 << 10;
-pub(super) const PIECE_BYTES_MAX: u64 = 1 << 20;
+const PIECE_BYTES_MAX: u64 = 1 << 20;
 
 /// Kafka writes it where a batch was made before there were epochs.
 const NO_EPOCH: LeaderEpoch = LeaderEpoch(-1);
