@@ -19,7 +19,7 @@ use logspine_protocol::wire::{Message, Reader};
 use super::{Outcome, Refusal, RequestContext, encode_answer, encode_answer_in};
 use crate::partition::FetchWaiter;
 use plan::Plan;
-use read::{Reads, Registered, Target};
+use read::{Pass, Reads, Registered};
 
 pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, Refusal> {
     let mut reader = Reader::new(body);
@@ -35,28 +35,24 @@ pub async fn respond(context: &RequestContext, body: &[u8]) -> Result<Outcome, R
     };
     let reads = Reads::of(context, &request);
     read::find_all(context, &mut plan.targets);
-    read_or_wait(context, &request, &reads, &mut plan.targets).await;
+    read_or_wait(context, &request, &reads, &mut plan).await;
     read::count(context, &plan.targets);
     let (response, slices) = plan.answer(sessions, reads.is_read_committed());
     encode_answer_in(context, &response, context.api_version, slices)
 }
 
 /// Reads; if that is too little, waits until there is enough or the client's patience ends, and reads again.
-async fn read_or_wait(
-    context: &RequestContext,
-    request: &FetchRequest<'_>,
-    reads: &Reads,
-    targets: &mut [Target],
-) {
+async fn read_or_wait(context: &RequestContext, request: &FetchRequest<'_>, reads: &Reads, plan: &mut Plan) {
     let deadline = context.deadline(request.max_wait_ms);
     let wanted = i64::from(request.min_bytes);
-    let pass = reads.pass(targets);
-    let mut pass = cold::settle(context, reads, targets, pass, wanted, deadline).await;
-    while !pass.is_enough(wanted) && Instant::now() < deadline && !targets.is_empty() {
+    let pass = reads.pass(&mut plan.targets);
+    let mut pass = cold::settle(context, reads, &mut plan.targets, pass, wanted, deadline).await;
+    let may_wait = !plan.targets.is_empty() || plan.watch().is_some();
+    while !pass.is_enough(wanted) && Instant::now() < deadline && may_wait {
         // Register first, then read: what arrives in between is seen by one of the two.
         let waiter = FetchWaiter::new(wanted);
-        let registered = Registered::new(targets, &waiter);
-        pass = reads.pass(targets);
+        let registered = Registered::new(plan, &waiter);
+        pass = read_again(context, reads, plan);
         if pass.is_enough(wanted) || pass.is_cold {
             break;
         }
@@ -69,10 +65,18 @@ async fn read_or_wait(
             _ = stop.wait_for(|stops| *stops) => true,
         };
         drop(registered);
-        pass = reads.pass(targets);
+        pass = read_again(context, reads, plan);
         if stops {
             return;
         }
     }
-    cold::settle(context, reads, targets, pass, wanted, deadline).await;
+    cold::settle(context, reads, &mut plan.targets, pass, wanted, deadline).await;
+}
+
+/// Reads what was read before, and what moved since.
+fn read_again(context: &RequestContext, reads: &Reads, plan: &mut Plan) -> Pass {
+    let mut woken = plan.woken(&context.broker.fetch_sessions);
+    read::find_all(context, &mut woken);
+    plan.targets.append(&mut woken);
+    reads.pass(&mut plan.targets)
 }

@@ -25,6 +25,7 @@ use super::flight::Flight;
 use super::moved::Moved;
 use super::slow_lane::SlowLane;
 use super::waiters::{FetchWaiter, Waiters};
+use super::watch::Watch;
 
 /// Why a partition cannot do what it is asked.
 #[derive(Debug, Error)]
@@ -237,6 +238,7 @@ impl PartitionHandle {
     /// The metadata made this replica the leader, or changed the sets of its reign.
     pub fn become_leader(self: &Arc<Self>, now_ms: i64, word: LeaderWord) -> Result<(), PartitionError> {
         let effects = self.with(|partition| partition.become_leader(now_ms, word))?;
+        self.waiters.changed();
         self.carry_out(&effects);
         Ok(())
     }
@@ -257,6 +259,7 @@ impl PartitionHandle {
     /// Moves the log's start; returns where it is now. Never past the watermark.
     pub fn delete_records(&self, before: Offset) -> Result<Offset, PartitionError> {
         let log_start = self.with(|partition| partition.delete_records(before))??;
+        self.waiters.changed();
         self.rounds.moved.note(0);
         Ok(log_start)
     }
@@ -268,6 +271,7 @@ impl PartitionHandle {
         self.note_deleted();
         let retained = retained?;
         if retained.deleted_segments > 0 {
+            self.waiters.changed();
             self.rounds.moved.note(0);
         }
         Ok(retained)
@@ -347,6 +351,11 @@ impl PartitionHandle {
         if !self.is_healthy() {
             self.waiters.wake_all();
         }
+    }
+
+    /// Has a fetch session told of every move of this partition. Register first, then read.
+    pub fn watch(&self, watch: &Arc<Watch>, slot: u32) {
+        self.waiters.watch(watch, slot);
     }
 
     pub fn unregister_fetch(&self, waiter: &Arc<FetchWaiter>) {

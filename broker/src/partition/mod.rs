@@ -25,6 +25,7 @@ mod registry;
 mod scrubber;
 mod slow_lane;
 mod waiters;
+mod watch;
 
 pub use cleaner::Cleaner;
 pub use cold_reads::ColdReads;
@@ -36,3 +37,4 @@ pub use recovery::Recovery;
 pub use registry::{Checkpoints, Lookup, PartitionSpec, Registry};
 pub use scrubber::Scrubber;
 pub use waiters::FetchWaiter;
+pub use watch::Watch;

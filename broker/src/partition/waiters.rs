@@ -3,18 +3,20 @@
 //! Register first, then look: nothing that happens in between is lost, because whoever moves the watermark
 //! looks at the list after moving it. A fetch over many partitions is one `FetchWaiter` in many lists, with
 //! one count of bytes still needed; it is woken once. Bytes count when the watermark passes them, not when
-//! they are appended. Called by `handle.rs` (which moves things) and by `api/` (which waits).
+//! they are appended. Fetch sessions are told of every move, whether a fetch of theirs waits or not (`watch.rs`). Called by `handle.rs` (which moves things) and by `api/` (which waits).
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures::task::AtomicWaker;
 use logspine_protocol::types::Offset;
 use parking_lot::Mutex;
+
+use super::watch::Watch;
 
 /// Appends whose bytes are not visible yet are remembered one by one up to this many, then together.
 const APPENDS_REMEMBERED: usize = 1024;
@@ -49,17 +51,17 @@ impl FetchWaiter {
         .await;
     }
 
-    fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         self.is_due.load(Ordering::Acquire)
     }
 
-    fn arrived(&self, bytes: i64) {
+    pub(super) fn arrived(&self, bytes: i64) {
         if self.bytes_needed.fetch_sub(bytes, Ordering::AcqRel) <= bytes {
             self.wake();
         }
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if !self.is_due.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
@@ -77,8 +79,20 @@ struct Lists {
     commits: Vec<CommitWaiter>,
     next_id: u64,
     fetches: Vec<Arc<FetchWaiter>>,
+    /// The sessions that read this partition, with its slot in each.
+    watches: Vec<(Weak<Watch>, u32)>,
     /// Ends of appends that the watermark has not passed, with the bytes of each.
     unseen: VecDeque<(Offset, u64)>,
+}
+
+impl Lists {
+    /// Tells the sessions; forgets those that are gone.
+    fn tell(&mut self, bytes: u64, wakes: bool) {
+        self.watches.retain(|(watch, slot)| {
+            let watch = watch.upgrade();
+            watch.inspect(|watch| watch.tell(*slot, bytes as i64, wakes)).is_some()
+        });
+    }
 }
 
 /// The waiters of one partition.
@@ -115,6 +129,7 @@ impl Waiters {
                 !waiter.is_due()
             });
         }
+        lists.tell(bytes, false);
         // Whoever is woken comes for this lock.
         drop(lists);
         first.into_iter().chain(more).for_each(Waker::wake);
@@ -125,6 +140,21 @@ impl Waiters {
         let mut lists = self.lists.lock();
         lists.commits.drain(..).for_each(|waiter| waiter.waker.wake());
         lists.fetches.drain(..).for_each(|waiter| waiter.wake());
+        lists.tell(0, true);
+    }
+
+    /// Something changed that a fetch answers with, and no records came.
+    pub fn changed(&self) {
+        self.lists.lock().tell(0, false);
+    }
+
+    /// From here on a session is told of every move, as long as it lives.
+    pub fn watch(&self, watch: &Arc<Watch>, slot: u32) {
+        let mut lists = self.lists.lock();
+        lists
+            .watches
+            .retain(|(known, _)| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), &**watch));
+        lists.watches.push((Arc::downgrade(watch), slot));
     }
 
     pub fn register_fetch(&self, waiter: &Arc<FetchWaiter>) {

@@ -17,8 +17,9 @@ use logspine_protocol::wire::{Records, Str};
 use logspine_storage::{AbortedTxn, LogSlice};
 
 use super::read::{PartitionRead, Target};
-use super::sessions::FetchSessionCache;
+use super::sessions::{Continued, FetchSessionCache};
 use crate::api::duplicates;
+use crate::partition::Watch;
 
 /// The first version that names topics by id.
 const TOPIC_ID_VERSION_MIN: i16 = 13;
@@ -71,6 +72,7 @@ enum Kind {
     },
     Incremental {
         session_id: i32,
+        watch: Arc<Watch>,
     },
 }
 
@@ -102,9 +104,26 @@ impl Plan {
         });
         let uses_ids = version >= TOPIC_ID_VERSION_MIN;
         let named = named(request, version);
-        let targets = sessions.continue_session(session_id, epoch, uses_ids, named, forgotten, now)?;
-        let kind = if targets.is_empty() { Kind::Sessionless } else { Kind::Incremental { session_id } };
+        let Continued { targets, watch } =
+            sessions.continue_session(session_id, epoch, uses_ids, named, forgotten, now)?;
+        let kind = watch.map_or(Kind::Sessionless, |watch| Kind::Incremental { session_id, watch });
         Ok(Plan { targets, kind, now })
+    }
+
+    /// What tells of all partitions of the request, if it is one of a session.
+    pub fn watch(&self) -> Option<&Arc<Watch>> {
+        match &self.kind {
+            Kind::Incremental { watch, .. } => Some(watch),
+            Kind::Sessionless | Kind::New { .. } => None,
+        }
+    }
+
+    /// The partitions of its session that moved since it began, to be read as well.
+    pub fn woken(&self, sessions: &FetchSessionCache) -> Vec<Target> {
+        match self.kind {
+            Kind::Incremental { session_id, .. } => sessions.woken(session_id),
+            Kind::Sessionless | Kind::New { .. } => Vec::new(),
+        }
     }
 
     /// The response and the slices that fill its holes, in order. Takes the slices out of the targets.
@@ -116,7 +135,7 @@ impl Plan {
         let session_id = match self.kind {
             Kind::Sessionless => 0,
             Kind::New { privileged } => sessions.open(&self.targets, privileged, self.now),
-            Kind::Incremental { session_id } => {
+            Kind::Incremental { session_id, .. } => {
                 sessions.note_sent(session_id, &mut self.targets);
                 session_id
             }

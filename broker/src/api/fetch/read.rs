@@ -13,9 +13,9 @@ use logspine_protocol::types::{LeaderEpoch, Offset};
 use logspine_replica::{Isolation, PartitionView, ReadBudget};
 use logspine_storage::{AbortedTxn, LogSlice, ReadError};
 
-use super::plan::{TopicKey, Wanted};
+use super::plan::{Plan, TopicKey, Wanted};
 use crate::api::{RequestContext, partition_errors};
-use crate::partition::{FetchWaiter, Lookup, PartitionHandle};
+use crate::partition::{FetchWaiter, Lookup, PartitionHandle, Watch};
 
 /// What one partition answers.
 pub struct PartitionRead {
@@ -54,6 +54,8 @@ pub struct Target {
     pub read: PartitionRead,
     /// The last pass found bytes that have to come from the disk, or to be verified: what it may read of them.
     pub cold: Option<ReadBudget>,
+    /// The last pass found nothing because there is nothing more, yet: the partition will tell when it moves.
+    pub is_at_end: bool,
     /// Whether the answer names it: a session leaves out what its client knows.
     pub has_news: bool,
 }
@@ -62,7 +64,7 @@ impl Target {
     pub fn new(wanted: Wanted) -> Target {
         let unknown = ErrorCode::UnknownTopicOrPartition;
         let read = PartitionRead::error(unknown);
-        Target { wanted, found: Err(unknown), read, cold: None, has_news: true }
+        Target { wanted, found: Err(unknown), read, cold: None, is_at_end: false, has_news: true }
     }
 }
 
@@ -95,23 +97,30 @@ pub struct Reads {
     isolation: Isolation,
 }
 
-/// Keeps a waiter in the lists of its partitions until dropped.
+/// Has a waiter told of what comes in until dropped: by its session, or by each of its partitions.
 pub struct Registered {
     partitions: Vec<Arc<PartitionHandle>>,
+    session: Option<Arc<Watch>>,
     waiter: Arc<FetchWaiter>,
 }
 
 impl Registered {
-    pub fn new(targets: &[Target], waiter: &Arc<FetchWaiter>) -> Registered {
-        let partitions: Vec<_> = targets.iter().filter_map(|target| target.found.clone().ok()).collect();
+    pub fn new(plan: &Plan, waiter: &Arc<FetchWaiter>) -> Registered {
+        let session = plan.watch().cloned();
+        let partitions: Vec<_> = match &session {
+            Some(_) => Vec::new(),
+            None => plan.targets.iter().filter_map(|target| target.found.clone().ok()).collect(),
+        };
         partitions.iter().for_each(|partition| partition.register_fetch(waiter));
-        Registered { partitions, waiter: Arc::clone(waiter) }
+        session.iter().for_each(|watch| watch.wait(waiter));
+        Registered { partitions, session, waiter: Arc::clone(waiter) }
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
         self.partitions.iter().for_each(|partition| partition.unregister_fetch(&self.waiter));
+        self.session.iter().for_each(|watch| watch.leave(&self.waiter));
     }
 }
 
@@ -154,10 +163,14 @@ impl Reads {
         let mut pass = Pass::default();
         for target in targets {
             let budget = self.budget(&target.wanted, pass.bytes);
+            target.is_at_end = false;
             target.read = match &target.found {
                 Ok(partition) => match self.read(partition, &target.wanted, budget) {
                     Looked::Read(read) => {
                         target.cold = None;
+                        // The watermark that was read before: what passes it afterwards is told.
+                        let is_sound = read.error == ErrorCode::None && partition.is_healthy();
+                        target.is_at_end = is_sound && target.wanted.fetch_offset >= read.high_watermark;
                         read
                     }
                     Looked::Cold(read) => {

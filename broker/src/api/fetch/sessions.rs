@@ -1,11 +1,14 @@
 //! Fetch sessions (KIP-227): what a client reads is remembered, so that it sends and gets only what changed.
 //!
 //! The cache has a fixed number of slots. A full one makes room by Kafka's rules, `victim`, or opens no session
-//! and the client goes on with full requests. Session ids are random, so that one client does not hit another's. Partitions that returned records go to the end of their session's
-//! order, so that none starves. Kafka: FetchSession, FetchSessionCacheShard.
+//! and the client goes on with full requests. Session ids are random, so that one client does not hit another's.
+//! Partitions that returned records go to the end of their session's order, so that none starves. A partition that is
+//! read to its end sleeps until it tells that it moved (`partition/watch.rs`): a request costs what moved, however many
+//! partitions its session has. Kafka: FetchSession, FetchSessionCacheShard.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use logspine_protocol::error::ErrorCode;
@@ -13,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::plan::{TopicKey, Wanted};
 use super::read::{PartitionRead, Target};
+use crate::partition::{PartitionHandle, Watch};
 
 /// A session that was not used for longer than this may be evicted by any, and a session that lives for longer than
 /// this by one that is worth more.
@@ -22,16 +26,24 @@ type Key = (TopicKey, i32);
 
 struct Entry {
     wanted: Wanted,
+    /// Its place in the order; partitions that returned records get a new one.
+    turn: u64,
     /// What the client was told last; -1 = tell it again.
     high_watermark: i64,
     log_start_offset: i64,
-    /// The last answer held records of it.
-    returned_records: bool,
+    /// The replica that tells the session of its moves.
+    told_by: Weak<PartitionHandle>,
 }
 
 struct Session {
-    entries: Vec<Entry>,
-    positions: HashMap<Key, usize>,
+    /// By slot; a slot is empty once its partition is forgotten.
+    entries: Vec<Option<Entry>>,
+    free_slots: Vec<u32>,
+    positions: HashMap<Key, u32>,
+    /// What the next request reads, by turn; the others are read to their end and have not moved since.
+    awake: BTreeSet<(u64, u32)>,
+    next_turn: u64,
+    watch: Arc<Watch>,
     /// The epoch that the next request must carry.
     epoch: i32,
     uses_ids: bool,
@@ -39,6 +51,14 @@ struct Session {
     privileged: bool,
     created: Instant,
     last_used: Instant,
+}
+
+/// What a request in a session reads.
+pub struct Continued {
+    /// The partitions that are awake, in their order.
+    pub targets: Vec<Target>,
+    /// Tells of all partitions; `None` for a session without any, which is closed.
+    pub watch: Option<Arc<Watch>>,
 }
 
 pub struct FetchSessionCache {
@@ -60,48 +80,110 @@ impl Entry {
             || read.log_start_offset != self.log_start_offset;
         self.high_watermark = read.high_watermark;
         self.log_start_offset = read.log_start_offset;
-        self.returned_records = read.slice.is_some();
         has_news
+    }
+
+    /// Whether this replica was already telling when it was read; from here on it is.
+    fn is_told_by(&mut self, replica: &Arc<PartitionHandle>, watch: &Arc<Watch>, slot: u32) -> bool {
+        let is_known = std::ptr::eq(self.told_by.as_ptr(), Arc::as_ptr(replica));
+        if !is_known {
+            replica.watch(watch, slot);
+            self.told_by = Arc::downgrade(replica);
+        }
+        is_known
     }
 }
 
 impl Session {
-    /// Followers before consumers, then whoever saves more by having a session.
-    fn worth(&self) -> (bool, usize) {
-        (self.privileged, self.entries.len())
+    fn new(uses_ids: bool, privileged: bool, now: Instant) -> Session {
+        Session {
+            entries: Vec::new(),
+            free_slots: Vec::new(),
+            positions: HashMap::new(),
+            awake: BTreeSet::new(),
+            next_turn: 0,
+            watch: Arc::default(),
+            epoch: 1,
+            uses_ids,
+            privileged,
+            created: now,
+            last_used: now,
+        }
     }
 
-    fn index(&mut self) {
-        self.positions.clear();
-        self.positions.extend(self.entries.iter().enumerate().map(|(at, entry)| (key(&entry.wanted), at)));
+    /// Followers before consumers, then whoever saves more by having a session.
+    fn worth(&self) -> (bool, usize) {
+        (self.privileged, self.positions.len())
+    }
+
+    fn turn(&mut self) -> u64 {
+        self.next_turn += 1;
+        self.next_turn
     }
 
     fn update(&mut self, named: impl Iterator<Item = Wanted>, forgotten: impl Iterator<Item = Key>) {
         for wanted in named {
-            match self.positions.get(&key(&wanted)) {
-                Some(&at) => self.entries[at].wanted = wanted,
-                None => {
-                    self.positions.insert(key(&wanted), self.entries.len());
-                    self.entries.push(Entry {
-                        wanted,
-                        high_watermark: -1,
-                        log_start_offset: -1,
-                        returned_records: false,
-                    });
+            match self.positions.get(&key(&wanted)).copied() {
+                Some(slot) => {
+                    if let Some(entry) = &mut self.entries[slot as usize] {
+                        entry.wanted = wanted;
+                        self.awake.insert((entry.turn, slot));
+                    }
                 }
+                None => self.add(wanted),
             }
         }
-        let mut gone: Vec<usize> = forgotten.filter_map(|key| self.positions.get(&key).copied()).collect();
-        if gone.is_empty() {
-            return;
+        for key in forgotten {
+            let Some(slot) = self.positions.remove(&key) else { continue };
+            if let Some(entry) = self.entries[slot as usize].take() {
+                self.awake.remove(&(entry.turn, slot));
+                self.free_slots.push(slot);
+            }
         }
-        gone.sort_unstable();
-        let mut at = 0;
-        self.entries.retain(|_| {
-            at += 1;
-            gone.binary_search(&(at - 1)).is_err()
+    }
+
+    fn add(&mut self, wanted: Wanted) {
+        let turn = self.turn();
+        let slot = self.free_slots.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            self.entries.len() as u32 - 1
         });
-        self.index();
+        self.positions.insert(key(&wanted), slot);
+        self.awake.insert((turn, slot));
+        let (high_watermark, log_start_offset) = (-1, -1);
+        self.entries[slot as usize] =
+            Some(Entry { wanted, turn, high_watermark, log_start_offset, told_by: Weak::new() });
+    }
+
+    /// Wakes what moved; returns those that slept.
+    fn wake_moved(&mut self) -> Vec<Target> {
+        let moved = self.watch.take_moved();
+        let mut woken = Vec::with_capacity(moved.len());
+        for slot in moved {
+            // A slot may have been given up, and what told may have been its partition before.
+            let Some(Some(entry)) = self.entries.get(slot as usize) else { continue };
+            if self.awake.insert((entry.turn, slot)) {
+                woken.push(Target::new(entry.wanted.clone()));
+            }
+        }
+        woken
+    }
+
+    /// Notes what a partition answers; whether its client needs to be told.
+    fn note(&mut self, target: &Target) -> bool {
+        let Some(&slot) = self.positions.get(&key(&target.wanted)) else { return true };
+        let next_turn = self.next_turn + 1;
+        let Some(entry) = &mut self.entries[slot as usize] else { return true };
+        let has_news = entry.note(&target.read);
+        let is_told = target.found.as_ref().is_ok_and(|found| entry.is_told_by(found, &self.watch, slot));
+        if target.read.slice.is_some() {
+            self.awake.remove(&(entry.turn, slot));
+            (entry.turn, self.next_turn) = (next_turn, next_turn);
+            self.awake.insert((next_turn, slot));
+        } else if is_told && target.is_at_end && entry.wanted == target.wanted {
+            self.awake.remove(&(entry.turn, slot));
+        }
+        has_news
     }
 }
 
@@ -128,19 +210,11 @@ impl FetchSessionCache {
             let Some(victim) = victim(&sessions, (privileged, targets.len()), now) else { return 0 };
             sessions.remove(&victim);
         }
-        let mut session = Session {
-            entries: Vec::with_capacity(targets.len()),
-            positions: HashMap::with_capacity(targets.len()),
-            epoch: 1,
-            uses_ids: matches!(targets[0].wanted.topic, TopicKey::Id(_)),
-            privileged,
-            created: now,
-            last_used: now,
-        };
+        let uses_ids = matches!(targets[0].wanted.topic, TopicKey::Id(_));
+        let mut session = Session::new(uses_ids, privileged, now);
         session.update(targets.iter().map(|target| target.wanted.clone()), std::iter::empty());
-        for Target { wanted, read, .. } in targets {
-            let at = session.positions[&key(wanted)];
-            session.entries[at].note(read);
+        for target in targets {
+            session.note(target);
         }
         let id = new_id(&sessions);
         sessions.insert(id, session);
@@ -154,8 +228,7 @@ impl FetchSessionCache {
         }
     }
 
-    /// Checks the epoch, takes the changes, returns everything that the session now reads. A session without
-    /// partitions is closed.
+    /// Checks the epoch, takes the changes, returns what the session now reads. One without partitions is closed.
     pub fn continue_session(
         &self,
         session_id: i32,
@@ -164,7 +237,7 @@ impl FetchSessionCache {
         named: impl Iterator<Item = Wanted>,
         forgotten: impl Iterator<Item = Key>,
         now: Instant,
-    ) -> Result<Vec<Target>, ErrorCode> {
+    ) -> Result<Continued, ErrorCode> {
         let mut sessions = self.sessions.lock();
         let session = sessions.get_mut(&session_id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
         if session.epoch != epoch {
@@ -176,12 +249,20 @@ impl FetchSessionCache {
         session.epoch = if epoch == i32::MAX { 1 } else { epoch + 1 };
         session.last_used = now;
         session.update(named, forgotten);
-        let target = |entry: &Entry| Target::new(entry.wanted.clone());
-        let targets: Vec<Target> = session.entries.iter().map(target).collect();
-        if targets.is_empty() {
+        if session.positions.is_empty() {
             sessions.remove(&session_id);
+            return Ok(Continued { targets: Vec::new(), watch: None });
         }
-        Ok(targets)
+        session.wake_moved();
+        let target = |&(_, slot): &(u64, u32)| session.entries[slot as usize].as_ref();
+        let awake = session.awake.iter().filter_map(target);
+        let targets = awake.map(|entry| Target::new(entry.wanted.clone())).collect();
+        Ok(Continued { targets, watch: Some(Arc::clone(&session.watch)) })
+    }
+
+    /// What moved since the request began and is not among its targets.
+    pub fn woken(&self, session_id: i32) -> Vec<Target> {
+        self.sessions.lock().get_mut(&session_id).map(Session::wake_moved).unwrap_or_default()
     }
 
     /// Notes what is about to be answered, and for each partition whether the client needs to be told. When
@@ -189,27 +270,10 @@ impl FetchSessionCache {
     pub fn note_sent(&self, session_id: i32, targets: &mut [Target]) {
         let mut sessions = self.sessions.lock();
         let Some(session) = sessions.get_mut(&session_id) else { return };
-        for entry in &mut session.entries {
-            entry.returned_records = false;
+        for target in targets {
+            target.has_news = session.note(target);
         }
-        for Target { wanted, read, has_news, .. } in targets {
-            if let Some(&at) = session.positions.get(&key(wanted)) {
-                *has_news = session.entries[at].note(read);
-            }
-        }
-        rotate(session);
     }
-}
-
-/// Partitions that returned records go behind those that did not.
-fn rotate(session: &mut Session) {
-    let returned = session.entries.iter().filter(|entry| entry.returned_records).count();
-    if returned == 0 || returned == session.entries.len() {
-        return;
-    }
-    // A stable sort: within both halves the order stays.
-    session.entries.sort_by_key(|entry| entry.returned_records);
-    session.index();
 }
 
 /// Who goes for a new session that is worth this much: the one idle longest, if that is long enough; else the one

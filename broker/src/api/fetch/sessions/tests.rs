@@ -1,5 +1,10 @@
 //! Sessions as a client and a broker live through them.
 
+use logspine_protocol::batch::BatchBuilder;
+use logspine_protocol::compression::Codec;
+use logspine_protocol::types::{LeaderEpoch, Offset, PartitionIndex, TopicId};
+use logspine_storage::{Disk, Log, LogConfig, LogSlice, OpenLog, RealDisk};
+
 use super::*;
 
 fn wanted(partition: i32, fetch_offset: i64) -> Wanted {
@@ -23,6 +28,29 @@ fn nothing_new(high_watermark: i64) -> PartitionRead {
         aborted: Vec::new(),
         diverging: None,
     }
+}
+
+/// Some records.
+fn slice() -> LogSlice {
+    let dir = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let open = OpenLog {
+        disk,
+        dir: dir.path().join("t-0"),
+        topic: "t".to_owned(),
+        topic_id: TopicId([9; 16]),
+        partition: PartitionIndex(0),
+        config: LogConfig::default(),
+        recovery_point: Offset(0),
+        log_start: Offset(0),
+        clean: false,
+        now_ms: 0,
+    };
+    let mut log = Log::open(open).unwrap().0;
+    let mut batch = BatchBuilder::new(Codec::None);
+    batch.append(0, None, Some(b"value"), &[]);
+    log.append_as_leader(&batch.build(), LeaderEpoch(0), 0).unwrap();
+    log.reader().read(Offset(0), Offset(1), 1 << 20, true).unwrap()
 }
 
 fn target(wanted: Wanted, read: PartitionRead) -> Target {
@@ -50,8 +78,8 @@ fn continued(
     named: Vec<Wanted>,
 ) -> Result<Vec<i32>, ErrorCode> {
     let named = named.into_iter();
-    let targets = cache.continue_session(id, epoch, false, named, std::iter::empty(), Instant::now())?;
-    Ok(targets.iter().map(|target| target.wanted.partition).collect())
+    let continued = cache.continue_session(id, epoch, false, named, std::iter::empty(), Instant::now())?;
+    Ok(continued.targets.iter().map(|target| target.wanted.partition).collect())
 }
 
 #[test]
@@ -105,7 +133,10 @@ fn a_session_that_forgets_everything_is_closed() {
     let id = cache.open(&two(5, 7), false, Instant::now());
     let forget = |epoch, partition| {
         let forgotten = std::iter::once((TopicKey::Name("t".into()), partition));
-        cache.continue_session(id, epoch, false, std::iter::empty(), forgotten, Instant::now()).unwrap()
+        cache
+            .continue_session(id, epoch, false, std::iter::empty(), forgotten, Instant::now())
+            .unwrap()
+            .targets
     };
     assert_eq!(forget(1, 0).len(), 1);
     assert_eq!(forget(2, 1).len(), 0);
@@ -168,19 +199,31 @@ fn without_slots_there_are_no_sessions() {
 
 #[test]
 fn the_partition_that_was_served_goes_behind_the_others() {
-    let mut session = Session {
-        entries: Vec::new(),
-        positions: HashMap::new(),
-        epoch: 1,
-        uses_ids: false,
-        privileged: false,
-        created: Instant::now(),
-        last_used: Instant::now(),
-    };
-    session.update([wanted(0, 0), wanted(1, 0), wanted(2, 0)].into_iter(), std::iter::empty());
-    session.entries[0].returned_records = true;
-    rotate(&mut session);
-    let order: Vec<i32> = session.entries.iter().map(|entry| entry.wanted.partition).collect();
-    assert_eq!(order, [1, 2, 0]);
-    assert_eq!(session.positions[&(TopicKey::Name("t".into()), 0)], 2);
+    let cache = FetchSessionCache::new(1);
+    let first = |partition| target(wanted(partition, 0), nothing_new(0));
+    let id = cache.open(&[first(0), first(1), first(2)], false, Instant::now());
+    let mut served = first(0);
+    served.read.slice = Some(slice());
+    cache.note_sent(id, &mut [served, first(1), first(2)]);
+    assert_eq!(continued(&cache, id, 1, vec![]).unwrap(), [1, 2, 0]);
+}
+
+#[test]
+fn a_slot_of_a_forgotten_partition_is_used_again_and_order_is_that_of_arrival() {
+    let cache = FetchSessionCache::new(1);
+    let id = cache.open(&two(5, 7), false, Instant::now());
+    let key = |partition| (TopicKey::Name("t".into()), partition);
+    let again = cache.continue_session(
+        id,
+        1,
+        false,
+        std::iter::once(wanted(4, 0)),
+        std::iter::once(key(0)),
+        Instant::now(),
+    );
+    let order =
+        |found: Continued| found.targets.iter().map(|found| found.wanted.partition).collect::<Vec<_>>();
+    assert_eq!(order(again.unwrap()), [1, 4]);
+    assert_eq!(continued(&cache, id, 2, vec![wanted(0, 0)]).unwrap(), [1, 4, 0]);
+    assert_eq!(cache.sessions.lock()[&id].entries.len(), 3, "slots are used again");
 }
