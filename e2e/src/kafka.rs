@@ -1,6 +1,6 @@
 //! An Apache Kafka node of the jars that `LOGSPINE_KAFKA_LIBS` names: format, start, stop, start again.
 //!
-//! Combined mode, two log directories, ports that stay the same over restarts. It listens on loopback and ends with
+//! Combined mode, two log directories, metadata snapshots and checkpoints as often as it makes them, ports that stay the same over restarts. It listens on loopback and ends with
 //! this value; processes are ended by the id that was started. And the judge of what two clusters tell.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,9 @@ impl Kafka {
              controller.listener.names=CONTROLLER\nlog.dirs={},{}\nauto.create.topics.enable=false\n\
              offsets.topic.replication.factor=1\noffsets.topic.num.partitions=7\n\
              transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
-             transaction.state.log.num.partitions=3\ngroup.initial.rebalance.delay.ms=0\nlog.cleaner.backoff.ms=100\n",
+             transaction.state.log.num.partitions=3\ngroup.initial.rebalance.delay.ms=0\nlog.cleaner.backoff.ms=100\n\
+             metadata.log.max.record.bytes.between.snapshots=4096\nlog.retention.ms=-1\nlog.initial.task.delay.ms=200\n\
+             log.flush.offset.checkpoint.interval.ms=500\nlog.flush.start.offset.checkpoint.interval.ms=500\n",
             first.display(),
             second.display()
         );
@@ -94,6 +96,14 @@ impl Kafka {
         child.wait()?;
         let left = self.log_dirs().iter().all(|dir| dir.join(".kafka_cleanshutdown").exists());
         ensure!(left, "Kafka did not stop cleanly: {}", self.log_tail());
+        Ok(())
+    }
+
+    /// SIGKILL: no warning, no flush.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        let mut child = self.child.take().context("Kafka does not run")?;
+        child.kill()?;
+        child.wait()?;
         Ok(())
     }
 

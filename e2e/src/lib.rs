@@ -4,6 +4,7 @@ pub mod broker;
 pub mod checker;
 pub mod crash;
 pub mod disk_story;
+pub mod dump;
 pub mod faultfs;
 pub mod foreign;
 pub mod kafka;

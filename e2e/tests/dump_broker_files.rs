@@ -6,33 +6,18 @@
 //! must hold what the clients wrote. `.txnindex` files: broker/storage/tests/dump_log_segments.rs.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 use logspine_e2e::broker::Broker;
+use logspine_e2e::dump::{dump, files, is_complaint};
 use logspine_e2e::foreign;
 
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 const LINES_PER_CODEC: usize = 20_000;
 /// How often each line is written: before the kill and after it.
 const ROUNDS: usize = 2;
-/// What the tool prints when it does not like a file (`DumpLogSegments.java`); none of it may appear.
-const COMPLAINTS: [&str; 12] = [
-    "mismatch",
-    "Mismatch",
-    "out of order",
-    "Exception",
-    "isvalid: false",
-    "corrupt",
-    "invalid bytes",
-    "Could not",
-    "Found invalid messages",
-    "Index sanity check failed",
-    "not properly closed",
-    " is followed by ",
-];
-
 fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
     ensure!(status.success(), "{program} {arguments:?}: {status}");
@@ -67,55 +52,6 @@ fn consume_in_groups(bootstrap: &str) -> anyhow::Result<()> {
     }
     let logspine = std::env::var("LOGSPINE_BIN").context("LOGSPINE_BIN names no broker")?;
     run(&logspine, &["group", "delete", "readers-of-gzip", "-b", bootstrap])
-}
-
-/// Files of the data directory whose names end so, grouped by nothing: the tool takes them all at once.
-fn files(
-    data_dir: &Path,
-    partition: impl Fn(&str) -> bool,
-    suffixes: &[&str],
-) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(data_dir)? {
-        let entry = entry?;
-        if !entry.file_type()?.is_dir() || !partition(&entry.file_name().to_string_lossy()) {
-            continue;
-        }
-        for file in std::fs::read_dir(entry.path())? {
-            let path = file?.path();
-            let is_wanted = path.extension().is_some_and(|end| suffixes.iter().any(|suffix| end == *suffix));
-            if is_wanted {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// The tool holds -1 for the offset before any file, so it finds a gap at the start of each that is not the first,
-/// whoever wrote it. That line alone is no complaint.
-fn is_complaint(line: &str) -> bool {
-    COMPLAINTS.iter().any(|complaint| line.contains(complaint)) && !line.contains("-1 is followed by ")
-}
-
-fn dump(libs: &Path, files: &[PathBuf], options: &[&str]) -> anyhow::Result<String> {
-    ensure!(!files.is_empty(), "there is nothing to dump for {options:?}");
-    let list: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
-    let output = Command::new("java")
-        .args(["-XX:TieredStopAtLevel=1", "-cp", &format!("{}/*", libs.display())])
-        .args(["org.apache.kafka.tools.DumpLogSegments", "--deep-iteration"])
-        .args(options)
-        .args(["--files", &list.join(",")])
-        .output()
-        .context("cannot run java")?;
-    let text =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.success(), "DumpLogSegments {options:?}: {text}");
-    let at = text.lines().position(is_complaint);
-    let lines: Vec<_> = text.lines().skip(at.unwrap_or(0)).take(4).collect();
-    ensure!(at.is_none(), "DumpLogSegments {options:?} complains: {lines:#?}");
-    Ok(text)
 }
 
 fn check_topic(libs: &Path, data: &Path) -> anyhow::Result<()> {

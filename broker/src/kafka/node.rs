@@ -31,6 +31,8 @@ pub struct KafkaLogDir {
     pub partitions: Vec<PartitionDir>,
     /// Directories that are no partition in service: deleted, stray, on their way between disks.
     pub others: Vec<PathBuf>,
+    /// Checkpoints that cannot be read; Kafka does without them, too.
+    pub unreadable: Vec<PathBuf>,
     /// `None` where there is no lock file, so that nobody holds it.
     _lock: Option<File>,
 }
@@ -99,13 +101,25 @@ impl KafkaLogDir {
                 others.push(path.join(entry.name));
             }
         }
+        let mut unreadable = Vec::new();
+        let mut offsets = |name| -> Result<Offsets, KafkaError> {
+            let path = path.join(name);
+            let found = checkpoint::peek(&*disk, &path)?;
+            Ok(found.unwrap_or_else(|| {
+                unreadable.push(path);
+                Offsets::new()
+            }))
+        };
+        let recovery_points = offsets(names::RECOVERY_POINT_CHECKPOINT)?;
+        let log_starts = offsets(names::LOG_START_CHECKPOINT)?;
         Ok(KafkaLogDir {
             meta,
             is_clean: path.join(names::CLEAN_SHUTDOWN).exists(),
-            recovery_points: checkpoint::read(&*disk, &path.join(names::RECOVERY_POINT_CHECKPOINT))?,
-            log_starts: checkpoint::read(&*disk, &path.join(names::LOG_START_CHECKPOINT))?,
+            recovery_points,
+            log_starts,
             partitions,
             others,
+            unreadable,
             path,
             _lock: lock,
         })

@@ -51,6 +51,15 @@ pub fn read(disk: &dyn Disk, path: &Path) -> Result<Offsets, StorageError> {
     }
 }
 
+/// Reads a checkpoint of a directory that is another program's, and changes nothing: `None` if it cannot be read. An
+/// absent file holds nothing; nor does an empty one, which Kafka makes at its first start.
+pub fn peek(disk: &dyn Disk, path: &Path) -> Result<Option<Offsets>, StorageError> {
+    match disk::read_file(disk, path).map_err(io_at("read", path))? {
+        Some(content) if !content.is_empty() => Ok(parse(&content).ok()),
+        _ => Ok(Some(Offsets::new())),
+    }
+}
+
 /// Replaces a checkpoint.
 pub fn write(disk: &dyn Disk, path: &Path, offsets: &Offsets) -> Result<(), StorageError> {
     disk::replace_file(disk, path, format(offsets).as_bytes()).map_err(io_at("replace", path))
@@ -221,6 +230,24 @@ mod tests {
         assert_eq!(format(&offsets), "0\n2\na 12 1099511627776\nb 0 7\n");
         assert_eq!(parse(format(&offsets).as_bytes()), Ok(offsets));
         assert_eq!(parse(b"0\n0\n"), Ok(Offsets::new()));
+    }
+
+    #[test]
+    fn a_look_at_anothers_checkpoint_changes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("recovery-point-offset-checkpoint");
+        let look = || peek(&crate::RealDisk, &path).unwrap();
+        assert_eq!(look(), Some(Offsets::new()));
+        for (content, found) in [
+            ("", Some(Offsets::new())),
+            ("0\n1\na 0 7\n", Some(Offsets::from([(("a".to_owned(), 0), Offset(7))]))),
+            ("0\n2\na 0 7\n", None),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(look(), found);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+        }
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
     }
 
     #[test]

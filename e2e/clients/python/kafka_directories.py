@@ -1,10 +1,12 @@
 """Writes what a Kafka directory may hold, and tells everything that a cluster serves, one fact a line.
 
 Run: kafka_directories.py BOOTSTRAP write | write-more | tell | commit GROUP TOPIC PARTITION OFFSET
+     kafka_directories.py BOOTSTRAP go-on TOPIC COUNT | once TOPIC COUNT
 `write` fills topics of every kind (codecs, compacted, idempotent, transactional with commits, aborts and one left
 open, a group that commits plainly and in transactions); `write-more` adds records as a later cluster would; `tell`
 prints each record of each topic under both isolation levels, ids, configs and committed offsets as JSON lines, so
-that two clusters are equal when their lines are.
+that two clusters are equal when their lines are. `go-on` is one idempotent producer that lives as long as its records
+need, whoever serves them, and says how many are acknowledged; `once` checks that each is there once and in order.
 """
 
 import json
@@ -156,6 +158,51 @@ def write_more(bootstrap):
     commit(bootstrap, "later-readers", "codec-gzip", 1, 17)
 
 
+def go_on(bootstrap, topic, count):
+    """Numbered records, a few at a time, until all are acknowledged; a broker that is gone is waited for."""
+    acknowledged = 0
+
+    def delivered(error, _record):
+        nonlocal acknowledged
+        if error:
+            raise KafkaException(error)
+        acknowledged += 1
+
+    settings = {"enable_idempotence": True, "batch_num_messages": 10, "message_timeout_ms": 240_000}
+    client = producer(bootstrap, reconnect_backoff_max_ms=500, **settings)
+    for number in range(count):
+        client.produce(topic, partition=number % 2, value=str(number).encode(), on_delivery=delivered)
+        client.poll(0.001)
+        if number % 50 == 0:
+            print(f"acknowledged {acknowledged}", flush=True)
+    client.flush()
+    print(f"all {acknowledged}", flush=True)
+
+
+def once(bootstrap, topic, count):
+    """Each of the numbers is there once, and those of a partition are in order."""
+    settings = {"bootstrap.servers": bootstrap, "group.id": "checker", "enable.auto.commit": False}
+    client = Consumer({**settings, "enable.partition.eof": True})
+    client.assign([TopicPartition(topic, partition, 0) for partition in range(2)])
+    found, unfinished = {0: [], 1: []}, {0, 1}
+    while unfinished:
+        record = client.poll(30)
+        if record is None:
+            raise TimeoutError(f"nothing more of {unfinished}")
+        if record.error():
+            if record.error().code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(record.error())
+            unfinished.discard(record.partition())
+            continue
+        found[record.partition()].append(int(record.value()))
+    for partition, numbers in found.items():
+        wanted = list(range(partition, count, 2))
+        if numbers != wanted:
+            at = next((n for n, pair in enumerate(zip(numbers, wanted)) if pair[0] != pair[1]), len(numbers))
+            raise AssertionError(f"{topic}-{partition} at {at}: {numbers[at:at + 4]} instead of {wanted[at:at + 4]}")
+    print("once")
+
+
 def say(**fact):
     print(json.dumps(fact, sort_keys=True))
 
@@ -215,6 +262,9 @@ def main():
     if task == "commit":
         group, topic, partition, offset = rest
         commit(bootstrap, group, topic, int(partition), int(offset))
+    elif task in ("go-on", "once"):
+        topic, count = rest
+        {"go-on": go_on, "once": once}[task](bootstrap, topic, int(count))
     else:
         {"write": write, "write-more": write_more, "tell": tell}[task](bootstrap)
 

@@ -151,6 +151,12 @@ impl Plan {
         if !node.is_clean() {
             self.notes.push("Kafka was not stopped cleanly: logs were recovered as after a crash".to_owned());
         }
+        for path in node.dirs.iter().flat_map(|dir| &dir.unreadable) {
+            self.notes.push(format!(
+                "{} cannot be read: logs are read whole, and records that DeleteRecords hid are back",
+                path.display()
+            ));
+        }
         let torn_bytes = metadata.log_end.torn_bytes;
         if torn_bytes > 0 {
             self.notes.push(format!(
