@@ -93,7 +93,7 @@ impl KafkaLogDir {
         let lock = lock(&path.join(names::LOCK))?;
         let meta = directory::read_meta_properties(&*disk, &path)?;
         let meta = meta.ok_or_else(|| KafkaError::NotALogDir { path: path.clone() })?;
-        let directory::Contents { mut partitions, deleted } = directory::contents(&*disk, &path)?;
+        let directory::Contents { mut partitions, deleted, .. } = directory::contents(&*disk, &path)?;
         partitions.retain(|dir| dir.path.file_name().is_none_or(|name| name != METADATA_DIR));
         let mut others = deleted;
         for entry in disk.list(&path).map_err(io_at("list", &path))? {

@@ -12,7 +12,7 @@ use std::path::Path;
 use logspine_protocol::types::Offset;
 use parking_lot::Mutex;
 
-use crate::aside::move_aside;
+use crate::aside::{move_aside, read_or_move};
 use crate::disk::{self, Disk};
 use crate::error::{StorageError, io_at};
 use crate::names;
@@ -39,9 +39,7 @@ static RECOVERY_POINTS: Mutex<()> = Mutex::new(());
 /// follows is known from the logs alone: they are scanned in full, start with what is there, and the watermark is
 /// found anew.
 pub fn read(disk: &dyn Disk, path: &Path) -> Result<Offsets, StorageError> {
-    let Some(content) = disk::read_file(disk, path).map_err(io_at("read", path))? else {
-        return Ok(Offsets::new());
-    };
+    let Some(content) = read_or_move(disk, path)?.0 else { return Ok(Offsets::new()) };
     match parse(&content) {
         Ok(offsets) => Ok(offsets),
         Err((line, found)) => {
@@ -165,7 +163,7 @@ pub(crate) fn forget(
 /// Whether a checkpoint may hold the log: a glance at the text, because thousands of logs are created at once and
 /// hardly any has a name that was there before.
 fn may_name(disk: &dyn Disk, path: &Path, topic: &str, partition: i32) -> Result<bool, StorageError> {
-    let Some(content) = disk::read_file(disk, path).map_err(io_at("read", path))? else { return Ok(false) };
+    let Some(content) = read_or_move(disk, path)?.0 else { return Ok(false) };
     let entry = format!("\n{topic} {partition} ");
     Ok(std::str::from_utf8(&content).map_or(true, |text| text.contains(&entry)))
 }
@@ -189,6 +187,10 @@ pub(crate) type Malformed = (u64, String);
 /// Splits a checkpoint of version 0 into its entries; shared with the leader epochs.
 pub(crate) fn entries(content: &[u8]) -> Result<Vec<(u64, &str)>, Malformed> {
     let text = std::str::from_utf8(content).map_err(|_| (0, "it is not text".to_owned()))?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        // Cut inside of a number, it would be a smaller number.
+        return Err((text.lines().count() as u64 - 1, "the last line is not whole".to_owned()));
+    }
     let mut lines = text.lines();
     match lines.next() {
         Some("0") => {}
@@ -257,6 +259,7 @@ mod tests {
         assert_eq!(parse(b"0\n2\na 0 1\n").unwrap_err().0, 1);
         assert_eq!(parse(b"0\n1\na 0\n").unwrap_err().0, 2);
         assert_eq!(parse(b"0\n1\na 0 1 2\n").unwrap_err().0, 2);
+        assert_eq!(parse(b"0\n1\na 0 12").unwrap_err().0, 2);
         assert_eq!(parse(&[0xff, 0xfe]).unwrap_err().0, 0);
     }
 }

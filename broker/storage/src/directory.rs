@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use logspine_protocol::types::{Offset, TopicId};
 
+use crate::aside::{self, read_or_move};
 use crate::checkpoint::{self, Offsets, Positions};
 use crate::clean_shutdown::CleanShutdown;
 use crate::disk::{self, Disk, DiskLock, Space};
@@ -44,6 +45,8 @@ pub struct Contents {
     pub partitions: Vec<PartitionDir>,
     /// Directories of deleted partitions whose bytes are still there; to be freed by `Unlink::dir`.
     pub deleted: Vec<PathBuf>,
+    /// Directories on their way to another name, and the topics that they belong to.
+    pub moving: Vec<(PathBuf, TopicId)>,
 }
 
 impl LogDir {
@@ -66,6 +69,11 @@ impl LogDir {
         &self.disk
     }
 
+    /// Where a partition directory of a topic waits while its place is made free.
+    pub fn moving_path(&self, topic_id: TopicId) -> PathBuf {
+        self.path.join(names::moving_dir(topic_id))
+    }
+
     /// The directory of a partition.
     pub fn partition_path(&self, topic: &str, partition: i32) -> PathBuf {
         self.path.join(names::partition_dir(topic, partition))
@@ -85,9 +93,7 @@ impl LogDir {
     /// Reads the clean marker and removes it durably: from here on a crash is unclean.
     pub fn take_clean_shutdown(&self) -> Result<Option<CleanShutdown>, StorageError> {
         let path = self.path.join(names::CLEAN_SHUTDOWN);
-        let Some(content) = disk::read_file(&*self.disk, &path).map_err(io_at("read", &path))? else {
-            return Ok(None);
-        };
+        let Some(content) = read_or_move(&*self.disk, &path)?.0 else { return Ok(None) };
         self.disk.remove_file(&path).map_err(io_at("remove", &path))?;
         self.disk.sync_dir(&self.path).map_err(io_at("sync", &self.path))?;
         Ok(Some(CleanShutdown::parse(&content)))
@@ -188,17 +194,30 @@ pub fn contents(disk: &dyn Disk, path: &Path) -> Result<Contents, StorageError> 
         let path = path.join(&entry.name);
         if entry.is_dir && entry.name.ends_with("-delete") {
             contents.deleted.push(path);
+        } else if entry.is_dir && entry.name.ends_with(names::MOVING) {
+            contents.moving.extend(topic_id_in(disk, &path).map(|topic_id| (path, topic_id)));
         } else if let Some((topic, partition)) =
-            names::parse_partition_dir(&entry.name).filter(|_| entry.is_dir)
+            names::parse_partition_dir(&entry.name).filter(|_| entry.is_dir && !is_set_aside(&entry.name))
         {
-            let topic_id = match partition_metadata::read(disk, &path)? {
-                partition_metadata::Found::Id(topic_id) => Some(topic_id),
-                partition_metadata::Found::Absent | partition_metadata::Found::Unreadable => None,
-            };
+            let topic_id = topic_id_in(disk, &path);
             contents.partitions.push(PartitionDir { topic: topic.to_owned(), partition, topic_id, path });
         }
     }
     Ok(contents)
+}
+
+/// A directory that stood in place of one of our files, and was moved out of the way.
+fn is_set_aside(name: &str) -> bool {
+    name.split_once(aside::SUFFIX).is_some_and(|(file, _)| names::OF_A_DATA_DIR.contains(&file))
+}
+
+/// The topic id of a partition directory. One whose file cannot be read concerns that partition alone: whoever opens
+/// it says so.
+fn topic_id_in(disk: &dyn Disk, path: &Path) -> Option<TopicId> {
+    match partition_metadata::read(disk, path) {
+        Ok(partition_metadata::Found::Id(topic_id)) => Some(topic_id),
+        Ok(partition_metadata::Found::Absent | partition_metadata::Found::Unreadable) | Err(_) => None,
+    }
 }
 
 #[cfg(test)]

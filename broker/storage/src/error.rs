@@ -27,6 +27,9 @@ pub enum StorageError {
     /// The directory belongs to another topic of the same name.
     #[error("{} holds topic id {found}, expected {expected}", path.display())]
     TopicId { path: PathBuf, found: TopicId, expected: TopicId },
+    /// Nobody knows which directory is whose.
+    #[error(transparent)]
+    Misplaced(#[from] Misplaced),
     /// A write was asked of a log that must not be written any more.
     #[error(transparent)]
     Poisoned(#[from] Poisoned),
@@ -38,6 +41,19 @@ pub enum StorageError {
 /// Wraps an `io::Error` with what was tried on which path.
 pub(crate) fn io_at<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> StorageError + 'p {
     move |source| StorageError::Io { action, path: path.to_path_buf(), source }
+}
+
+/// The partition's bytes lie elsewhere, or another partition's lie in its place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} {found}; stop the broker and give each directory the name of the partition whose bytes it holds: \
+     its partition.metadata has the topic's id", path.display()
+)]
+pub struct Misplaced {
+    /// The partition's place.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub found: String,
 }
 
 /// A sync failed earlier: what the kernel says about this log's bytes is worth nothing until a restart recovers it.

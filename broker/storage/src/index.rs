@@ -3,7 +3,8 @@
 //! File: 8-byte entries, relative last offset of a batch i32 and position of its start i32, as Kafka's
 //! `OffsetIndex`, written by append, no mmap and no preallocation. Entries made in this process stay in memory
 //! with the batch's base offset too, so that the start of a slice is found without reading the `.log`; entries
-//! of an earlier process are searched in the file. A file entry is a hint: a wrong one costs a longer walk.
+//! of an earlier process are searched in the file. A file entry is a hint: whoever follows one compares the batch that
+//! it leads to, and a wrong one costs a longer walk.
 
 use std::io::{self, IoSlice};
 
@@ -98,13 +99,8 @@ impl OffsetIndex {
         self.older > 0
     }
 
-    /// In the file: position of the last indexed batch that ends below `offset`, 0 if there is none. Every batch
-    /// before that position ends below `offset` as well.
-    pub fn floor_in_file(&self, file: &dyn DiskFile, offset: Offset) -> io::Result<u32> {
-        Ok(self.floor_entry_in_file(file, offset)?.map_or(0, |(_, position)| position))
-    }
-
-    /// The same with the last offset of the batch that starts there; `None` if no batch is indexed.
+    /// In the file: the last indexed batch that ends below `offset`, its last offset and its position. Every batch before
+    /// that position ends below `offset` as well. `None` if no such batch is indexed.
     pub fn floor_entry_in_file(
         &self,
         file: &dyn DiskFile,
@@ -115,17 +111,26 @@ impl OffsetIndex {
         Ok(found.map(|(last, position)| (self.base_offset + i64::from(last), position)))
     }
 
+    /// In the file: its last entry.
+    pub fn last_entry_in_file(&self, file: &dyn DiskFile) -> io::Result<Option<(Offset, u32)>> {
+        let Some(number) = self.older.checked_sub(1) else { return Ok(None) };
+        let mut entry = [0; ENTRY_LEN as usize];
+        read_exact_at(file, &mut entry, u64::from(number) * ENTRY_LEN)?;
+        let (last, position) = decode(entry);
+        Ok(Some((self.base_offset + i64::from(last), position)))
+    }
+
     /// In the file: the last batch start at or below `position` that belongs to a batch which ends below `limit`.
     pub fn boundary_in_file(
         &self,
         file: &dyn DiskFile,
         position: u64,
         limit: Offset,
-    ) -> io::Result<Option<u32>> {
+    ) -> io::Result<Option<(Offset, u32)>> {
         let relative = limit - self.base_offset;
         let found =
             self.search(file, |last, start| u64::from(start) <= position && i64::from(last) < relative)?;
-        Ok(found.map(|(_, position)| position))
+        Ok(found.map(|(last, position)| (self.base_offset + i64::from(last), position)))
     }
 
     /// The last entry of the file for which `keep` holds, given that it holds for a prefix.
@@ -235,10 +240,13 @@ mod tests {
         assert_eq!(file.len_bytes().unwrap(), 400);
         index.forget_memory();
         assert_eq!((index.entries(), index.entries_in_memory()), (50, 0));
-        assert_eq!(index.floor_in_file(&*file, Offset(105)).unwrap(), 0);
-        assert_eq!(index.floor_in_file(&*file, Offset(110)).unwrap(), 0);
-        assert_eq!(index.floor_in_file(&*file, Offset(125)).unwrap(), 5000);
-        assert_eq!(index.boundary_in_file(&*file, 12_000, Offset(9999)).unwrap(), Some(10_000));
-        assert_eq!(index.boundary_in_file(&*file, 12_000, Offset(115)).unwrap(), Some(0));
+        let floor = |offset| index.floor_entry_in_file(&*file, Offset(offset)).unwrap();
+        assert_eq!(floor(105), None);
+        assert_eq!(floor(110), Some((Offset(109), 0)));
+        assert_eq!(floor(125), Some((Offset(119), 5000)));
+        let boundary = |position, limit| index.boundary_in_file(&*file, position, Offset(limit)).unwrap();
+        assert_eq!(boundary(12_000, 9999), Some((Offset(129), 10_000)));
+        assert_eq!(boundary(12_000, 115), Some((Offset(109), 0)));
+        assert_eq!(index.last_entry_in_file(&*file).unwrap(), Some((Offset(599), 245_000)));
     }
 }

@@ -40,13 +40,13 @@ mod txn_index;
 mod verify;
 mod walk;
 
-pub use aside::SetAside;
+pub use aside::{SetAside, moved as files_set_aside};
 pub use clean_shutdown::CleanShutdown;
 pub use compaction::{Cleanable, Compaction, CompactionError, KeyMemory, Pace, Replacement, Unpaced};
 pub use config::LogConfig;
 pub use directory::LogDir;
 pub use disk::{Disk, DiskFile};
-pub use error::{AppendError, Damage, Poisoned, ReadError, StorageError};
+pub use error::{AppendError, Damage, Misplaced, Poisoned, ReadError, StorageError};
 pub use log::{
     AppendInfo, CompactionScope, DeletedLog, FlushDone, FlushJob, FlushMark, Log, OpenLog, Recovered,
     Retained,

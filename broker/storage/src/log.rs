@@ -158,7 +158,7 @@ impl Log {
         ));
         if let Some(damage) = &opened.recovered.damage {
             // Offsets that were once acknowledged are never given away again.
-            let log_end = reader.log_end().max(args.recovery_point);
+            let log_end = damage.offset.max(args.recovery_point);
             reader.publish_log_end(log_end);
             reader.publish_durable_end(log_end);
             reader.set_damage(damage.clone());

@@ -48,12 +48,15 @@ impl LogReader {
     ) -> Result<Option<TimestampOffset>, ReadError> {
         let log_start = self.log_start();
         for segment in segments {
-            if segment.max_timestamp().is_none_or(|max| max.timestamp < timestamp) {
+            let max = segment.proven_max_timestamp();
+            let max = max.map_err(|error| self.read_error(segment, segment.base_offset, error))?;
+            if max.is_none_or(|max| max.timestamp < timestamp) {
                 continue;
             }
             let floor = segment
                 .look(|state| state.time_index.floor(|| segment.open_index(names::TIME_INDEX), timestamp));
-            let from = floor.ok().flatten().unwrap_or(segment.base_offset);
+            let floor = floor.ok().flatten().filter(|entry| segment.bears(*entry));
+            let from = floor.map_or(segment.base_offset, |entry| entry.offset);
             let found = find(segment, from, log_start, timestamp, |record| record.timestamp >= timestamp);
             if let Some(found) = found.map_err(|error| self.read_error(segment, from, error))? {
                 return Ok(Some(found));
@@ -83,7 +86,7 @@ impl LogReader {
 /// The segment's largest timestamp, of what the log start has left of it.
 fn youngest_batch(segment: &Segment, log_start: Offset) -> Result<Option<TimeEntry>, SliceError> {
     if segment.base_offset >= log_start {
-        return Ok(segment.max_timestamp());
+        return segment.proven_max_timestamp();
     }
     let mut best: Option<TimeEntry> = None;
     segment.walk(Look::Headers, 0, |found| {

@@ -18,6 +18,8 @@ pub const TXN_INDEX: &str = "txnindex";
 pub const SNAPSHOT: &str = "snapshot";
 /// Suffix of a file that waits for its unlink.
 pub const DELETED: &str = ".deleted";
+/// Ends the name of a partition directory that is on its way to where it belongs: `<topic id in hex>-moving`.
+pub const MOVING: &str = "-moving";
 /// Suffix of a small file's new content, before it takes the old one's place.
 pub const TEMPORARY: &str = ".tmp";
 /// Leader epochs of a partition.
@@ -39,6 +41,15 @@ pub const META_PROPERTIES: &str = "meta.properties";
 /// Held while a broker runs.
 pub const LOCK: &str = ".lock";
 
+/// The files of a data directory that are set aside if they cannot be read.
+pub const OF_A_DATA_DIR: [&str; 5] = [
+    RECOVERY_POINT_CHECKPOINT,
+    LOG_START_CHECKPOINT,
+    REPLICATION_CHECKPOINT,
+    CLEANER_CHECKPOINT,
+    CLEAN_SHUTDOWN,
+];
+
 /// The path of a segment's file, such as `dir/00000000000000000042.index`.
 pub fn segment_file(dir: &Path, base_offset: Offset, suffix: &str) -> PathBuf {
     dir.join(format!("{:020}.{suffix}", base_offset.0))
@@ -51,6 +62,17 @@ pub fn parse_segment_file(name: &str) -> Option<(Offset, &str)> {
         return None;
     }
     Some((Offset(digits.parse().ok()?), suffix))
+}
+
+/// Whether a name in a partition's directory is one that `disk::replace_file` gives to new content, and a crash leaves.
+pub fn is_temporary(name: &str) -> bool {
+    name.strip_suffix(TEMPORARY)
+        .is_some_and(|name| matches!(name, LEADER_EPOCH_CHECKPOINT | PARTITION_METADATA) || is_derived(name))
+}
+
+/// Whether a name is that of a segment's file that the segment's `.log` tells, too.
+pub fn is_derived(name: &str) -> bool {
+    matches!(parse_segment_file(name), Some((_, INDEX | TIME_INDEX | TXN_INDEX | SNAPSHOT)))
 }
 
 /// `topic-N`
@@ -72,6 +94,11 @@ pub fn deleted_partition_dir(topic: &str, partition: i32, topic_id: TopicId) -> 
     let suffix = format!("-{partition}.{:032x}-delete", u128::from_be_bytes(topic_id.0));
     let keep = topic.len().min(255 - suffix.len());
     format!("{}{suffix}", &topic[..keep])
+}
+
+/// The name of a directory of a topic while two of them change places.
+pub fn moving_dir(topic_id: TopicId) -> String {
+    format!("{:032x}{MOVING}", u128::from_be_bytes(topic_id.0))
 }
 
 #[cfg(test)]
@@ -96,6 +123,12 @@ mod tests {
         assert_eq!(parse_partition_dir("my-topic-12"), Some(("my-topic", 12)));
         for name in ["topic", "-1", "topic-01", "topic-1.0f-delete", "topic-+1"] {
             assert!(!matches!(parse_partition_dir(name), Some((_, 1))), "{name}");
+        }
+        for name in ["leader-epoch-checkpoint.tmp", "00000000000000000042.txnindex.tmp"] {
+            assert!(is_temporary(name), "{name}");
+        }
+        for name in ["notes.tmp", "00000000000000000042.log.tmp", "42.index.tmp", ".tmp"] {
+            assert!(!is_temporary(name), "somebody else's: {name}");
         }
         let deleted = deleted_partition_dir(&"t".repeat(249), 7, TopicId([1; 16]));
         assert_eq!(deleted.len(), 255);

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use logspine_protocol::types::TopicId;
 
-use crate::aside::{SetAside, move_aside};
+use crate::aside::{SetAside, move_aside, read_or_move};
 use crate::disk::{self, Access, Disk};
 use crate::error::{StorageError, io_at};
 use crate::names;
@@ -25,9 +25,10 @@ pub(crate) fn check_or_write(
     topic_id: TopicId,
 ) -> Result<Option<SetAside>, StorageError> {
     let path = dir.join(names::PARTITION_METADATA);
+    let (_, unread) = read_or_move(disk, &path)?;
     let set_aside = match check(disk, dir, topic_id)? {
         Found::Id(_) => return Ok(None),
-        Found::Absent => None,
+        Found::Absent => unread,
         Found::Unreadable => Some(move_aside(disk, &path, 0, "it holds no topic id")?),
     };
     replace(disk, dir, topic_id)?;

@@ -93,6 +93,15 @@ impl Producers {
         self.open_transactions.iter().map(|(offset, id)| (*offset, *id))
     }
 
+    /// Whether anything is known of offsets at or behind this one.
+    pub(crate) fn is_beyond(&self, offset: Offset) -> bool {
+        let batches = self.by_id.values().filter_map(|state| state.batches.back());
+        batches
+            .map(|batch| batch.last_offset)
+            .chain(self.open_transactions.keys().copied())
+            .any(|known| known >= offset)
+    }
+
     /// Every producer by id.
     pub fn iter(&self) -> impl Iterator<Item = (ProducerId, &ProducerState)> {
         self.by_id.iter().map(|(id, state)| (*id, state))

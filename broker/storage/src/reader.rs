@@ -230,6 +230,9 @@ impl LogReader {
                 limit = limit.min(damage.offset);
             }
             let first = segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
+            if let Some(missing) = segments[first].missing.get().filter(|missing| missing.offset <= from) {
+                return Err(missing.clone().into());
+            }
             match look(&segments[first..], limit) {
                 // Retention or compaction took a file that this list still names, or a truncation cut it: look
                 // again, `from` may be gone now.

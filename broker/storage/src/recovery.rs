@@ -7,6 +7,7 @@
 //! good is synced before it counts as durable, so that a second recovery changes nothing. Kafka: `LogLoader`.
 
 mod cut;
+mod misnamed;
 mod scan;
 mod snapshots;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use logspine_protocol::types::Offset;
 
-use crate::aside::{SetAside, move_aside};
+use crate::aside::{SetAside, move_aside, read_or_move};
 use crate::compaction::swap;
 use crate::disk::{self, Disk, Entry};
 use crate::epochs::Epochs;
@@ -27,6 +28,7 @@ use crate::segment::Segment;
 use crate::txn_index::TxnIndex;
 use crate::{checkpoint, creation, names, partition_metadata};
 
+use misnamed::Misnamed;
 pub(crate) use snapshots::{load_producers, remove_snapshots_after};
 
 /// A log as it was found or made.
@@ -56,7 +58,8 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     if let Some(created) = creation::create(args, &dir, &entries)? {
         return Ok(created);
     }
-    let found = Found::from(args, &dir, swap::recover(disk, &dir, entries)?)?;
+    let mut found = Found::from(args, &dir, swap::recover(disk, &dir, entries)?)?;
+    let misnamed = Misnamed::take_from(&mut found, disk, &dir)?;
     let args = &match as_new(args, &dir, &found)? {
         Some(fresh) => fresh,
         None => args.clone(),
@@ -65,14 +68,7 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     recovered.set_aside.extend(partition_metadata::check_or_write(disk, &dir, args.topic_id)?);
     let (mut epochs, epochs_known) = read_epochs(disk, &dir, &mut recovered.set_aside)?;
     let epochs_on_disk = epochs.clone();
-    let mut scanned_from = None;
-    let mut segments = if args.clean { scan::load_all(args, &dir, &found.logs)? } else { None };
-    if segments.is_none() {
-        let scanned = scan::recover(args, &dir, &found, &mut epochs, &mut recovered)?;
-        scanned_from = Some(scanned.from);
-        segments = Some(scanned.segments);
-    }
-    let mut segments = segments.unwrap_or_default();
+    let (mut segments, scanned_from) = load_or_scan(args, &dir, &found, &mut epochs, &mut recovered)?;
     let dir_dirty = segments.is_empty();
     if dir_dirty {
         segments.push(Arc::new(Segment::create(
@@ -85,8 +81,9 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     }
     let mut unlinks = found.unlinks;
     if args.log_start > log_end_of(&segments) && recovered.damage.is_none() {
-        segments = begin_at(args, &dir, &segments, &mut unlinks)?;
+        segments = begin_at(args, &dir, &segments, &mut unlinks, &mut recovered)?;
     }
+    recovered.set_aside.extend(misnamed.tell(&segments));
     let log_start = args.log_start.max(segments[0].base_offset);
     let log_end = log_end_of(&segments);
     settle_epochs(&segments, log_start, &mut epochs, epochs_known)?;
@@ -117,6 +114,26 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
         is_closed,
         recovered,
     })
+}
+
+/// The segments as they were closed, or as a scan found them and from where on it looked.
+fn load_or_scan(
+    args: &OpenLog,
+    dir: &Arc<Path>,
+    found: &Found,
+    epochs: &mut Epochs,
+    recovered: &mut Recovered,
+) -> Result<(Vec<Arc<Segment>>, Option<Offset>), StorageError> {
+    let loaded = if args.clean { scan::load_all(args, dir, &found.logs)? } else { None };
+    // A log that was closed ends at its recovery point; for one that ends elsewhere the scan says what is wrong.
+    let is_whole = |segments: &Vec<_>| {
+        args.recovery_point == Offset(0) || log_end_of(segments).max(args.log_start) == args.recovery_point
+    };
+    if let Some(segments) = loaded.filter(is_whole) {
+        return Ok((segments, None));
+    }
+    let scanned = scan::recover(args, dir, found, epochs, recovered)?;
+    Ok((scanned.segments, Some(scanned.from)))
 }
 
 /// Brings the epochs in line with the log, from its batches if the file cannot tell.
@@ -159,14 +176,20 @@ fn sync_parent(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
     disk.sync_dir(parent).map_err(io_at("sync", parent))
 }
 
-/// The log start lies behind everything that is left: begin there.
+/// The log start lies behind everything that is left: begin there. Which of the two is wrong nobody knows, so no byte
+/// of the log goes.
 fn begin_at(
     args: &OpenLog,
     dir: &Arc<Path>,
     segments: &[Arc<Segment>],
     unlinks: &mut Vec<Unlink>,
+    recovered: &mut Recovered,
 ) -> Result<Vec<Arc<Segment>>, StorageError> {
     for segment in segments.iter().rev() {
+        if segment.size_bytes() > 0 {
+            let reason = format!("it ends at {}, the log starts at {}", segment.end_offset(), args.log_start);
+            recovered.set_aside.push(move_aside(&*args.disk, &segment.path(names::LOG), 0, reason)?);
+        }
         for suffix in [names::LOG, names::INDEX, names::TIME_INDEX, names::TXN_INDEX, names::SNAPSHOT] {
             let path = segment.path(suffix);
             let mut name = path.clone().into_os_string();
@@ -211,9 +234,11 @@ impl Found {
                 Some((offset, names::INDEX | names::TIME_INDEX | names::TXN_INDEX)) => {
                     logs.binary_search_by_key(&offset, |(base, _)| *base).is_err()
                 }
-                _ => entry.name.ends_with(names::TEMPORARY),
+                _ => names::is_temporary(&entry.name),
             };
-            if leftover {
+            if entry.is_dir && (leftover || names::is_derived(&entry.name)) {
+                move_aside(&*args.disk, &path, 0, "a directory stands where a file belongs")?;
+            } else if leftover {
                 args.disk.remove_file(&path).map_err(io_at("remove", &path))?;
             }
         }
@@ -229,8 +254,11 @@ fn read_epochs(
     set_aside: &mut Vec<SetAside>,
 ) -> Result<(Epochs, bool), StorageError> {
     let path = dir.join(names::LEADER_EPOCH_CHECKPOINT);
-    let Some(content) = disk::read_file(disk, &path).map_err(io_at("read", &path))? else {
-        return Ok((Epochs::default(), true));
+    let (content, unread) = read_or_move(disk, &path)?;
+    let Some(content) = content else {
+        let is_known = unread.is_none();
+        set_aside.extend(unread);
+        return Ok((Epochs::default(), is_known));
     };
     match Epochs::parse(&content) {
         Ok(epochs) => Ok((epochs, true)),

@@ -5,6 +5,7 @@
 //! ring, older ones sparsely in the offset index, so that a reader that goes on where its last slice ended finds
 //! the start without touching the `.log` file. Slices of whole batches are made in `segment/slice.rs`.
 
+mod age;
 mod resident;
 mod slice;
 mod trust;
@@ -13,14 +14,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use logspine_protocol::batch::BatchHeader;
 use logspine_protocol::types::Offset;
 use parking_lot::RwLock;
 
+use crate::aside::{is_the_files, move_aside};
 use crate::disk::{Access, Disk, DiskFile};
-use crate::error::{StorageError, io_at};
+use crate::error::{Damage, StorageError, io_at};
 use crate::index::{self, OffsetIndex, Spot};
 use crate::names;
 use crate::open_files::Descriptor;
@@ -47,6 +49,8 @@ pub(crate) struct Segment {
     state: RwLock<State>,
     /// Which bytes need no verification.
     pub trust: Trust,
+    /// It ends before the next segment starts: the offsets in between were lost, and are not passed over.
+    pub missing: OnceLock<Damage>,
 }
 
 /// What changes as a segment grows.
@@ -61,6 +65,8 @@ pub(crate) struct State {
     ring: VecDeque<Spot>,
     /// Largest timestamp, and the last offset of its batch.
     pub max_timestamp: Option<TimeEntry>,
+    /// An index file says so, and nobody has compared it with the batches.
+    pub max_is_hint: bool,
     /// The first batch's largest timestamp, by which a segment's age is measured.
     pub first_timestamp: Option<i64>,
     bytes_since_entry: u64,
@@ -76,6 +82,7 @@ impl State {
             time_index: TimeIndex::new(base_offset, 0, None),
             ring: VecDeque::new(),
             max_timestamp: None,
+            max_is_hint: false,
             first_timestamp: None,
             bytes_since_entry: 0,
         }
@@ -153,6 +160,7 @@ impl Segment {
             descriptor: Arc::default(),
             state: RwLock::new(state),
             trust: Trust::nothing(),
+            missing: OnceLock::new(),
         }
     }
 
@@ -281,12 +289,12 @@ impl Segment {
     pub fn clear_index_files(&self) -> Result<(), StorageError> {
         for suffix in [names::INDEX, names::TIME_INDEX] {
             let path = self.path(suffix);
-            match self.disk.open(&path, Access::Read) {
+            match self.disk.open(&path, Access::Update).and_then(|file| file.truncate(0)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                _ => {
-                    let file = self.disk.open(&path, Access::Write).map_err(io_at("open", &path))?;
-                    file.truncate(0).map_err(io_at("truncate", &path))?;
+                Err(error) if is_the_files(&error) => {
+                    drop(move_aside(&*self.disk, &path, 0, error.to_string())?);
                 }
+                cleared => cleared.map_err(io_at("truncate", &path))?,
             }
         }
         Ok(())
@@ -342,14 +350,17 @@ impl Segment {
         };
         state.time_index = TimeIndex::new(self.base_offset, entries as u32, last);
         state.max_timestamp = last;
-        Ok(Some(state))
+        state.max_is_hint = true;
+        // An entry that leads beyond the end of the file: one of the two was cut.
+        let last = state.index.last_entry_in_file(&*index_file)?;
+        Ok(last.is_none_or(|(_, position)| u64::from(position) < size_bytes).then_some(state))
     }
 
     /// Walks the headers behind the last offset entry. False: they do not lead to the end of the file.
     fn load_tail(&self, file: &dyn DiskFile, state: &mut State, size_bytes: u64) -> bool {
         let start = match state.index.has_older().then(|| self.open_index(names::INDEX)) {
-            Some(Ok(index)) => match state.index.floor_in_file(&*index, Offset(i64::MAX)) {
-                Ok(position) => u64::from(position),
+            Some(Ok(index)) => match state.index.last_entry_in_file(&*index) {
+                Ok(entry) => entry.map_or(0, |(_, position)| u64::from(position)),
                 Err(_) => return false,
             },
             Some(Err(_)) => return false,
@@ -360,17 +371,25 @@ impl Segment {
         }
         let mut first = Walk::new(file, Look::Headers, 0, size_bytes);
         state.first_timestamp = match first.next() {
+            // Under another segment's name.
+            Ok(Some(found)) if found.header.base_offset() < self.base_offset => return false,
             Ok(found) => found.map(|found| found.header.max_timestamp()),
             Err(_) => return false,
         };
         state.size_bytes = start;
+        state.max_is_hint &= start > 0;
+        if !state.max_is_hint {
+            state.max_timestamp = None;
+        }
         let mut walk = Walk::new(file, Look::Headers, start, size_bytes);
         // No entry for what is walked here: the file has one for `start` already and the rest is below the interval.
         loop {
             match walk.next() {
                 Ok(None) => return state.size_bytes == size_bytes,
-                Ok(Some(found)) => state.push(&found.header, i32::MAX),
-                Err(_) => return false,
+                Ok(Some(found)) if found.header.base_offset() >= state.end_offset => {
+                    state.push(&found.header, i32::MAX);
+                }
+                Ok(Some(_)) | Err(_) => return false,
             }
         }
     }

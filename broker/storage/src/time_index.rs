@@ -2,7 +2,8 @@
 //!
 //! File: 12-byte entries, timestamp i64 and relative offset i32; an entry says that everything up to that offset
 //! is no younger than the timestamp. Written by append; the last entry, made when the segment is sealed, is the
-//! segment's largest timestamp. Kafka: `TimeIndex`.
+//! segment's largest timestamp. An entry of the file is a hint: it is compared with the batch that it names before
+//! anything follows from it (`segment/age.rs`, `lookup.rs`). Kafka: `TimeIndex`.
 
 use std::io::{self, IoSlice};
 
@@ -54,10 +55,10 @@ impl TimeIndex {
         &self,
         file: impl FnOnce() -> io::Result<std::sync::Arc<dyn DiskFile>>,
         timestamp: i64,
-    ) -> io::Result<Option<Offset>> {
+    ) -> io::Result<Option<TimeEntry>> {
         let after = self.memory.partition_point(|entry| entry.timestamp < timestamp);
         if let Some(entry) = self.memory[..after].last() {
-            return Ok(Some(entry.offset));
+            return Ok(Some(*entry));
         }
         if self.older == 0 {
             return Ok(None);
@@ -68,7 +69,7 @@ impl TimeIndex {
             let middle = low + (high - low) / 2;
             let entry = read_entry(&*file, middle, self.base_offset)?;
             if entry.timestamp < timestamp {
-                found = Some(entry.offset);
+                found = Some(entry);
                 low = middle + 1;
             } else {
                 high = middle;
@@ -144,10 +145,11 @@ mod tests {
         );
 
         let no_file = || -> io::Result<std::sync::Arc<dyn DiskFile>> { unreachable!("all is in memory") };
-        assert_eq!(index.floor(no_file, 700).unwrap(), Some(Offset(12)));
-        assert_eq!(index.floor(no_file, 500).unwrap(), None);
+        let at = |entry: Option<TimeEntry>| entry.map(|entry| (entry.timestamp, entry.offset.0));
+        assert_eq!(at(index.floor(no_file, 700).unwrap()), Some((500, 12)));
+        assert_eq!(at(index.floor(no_file, 500).unwrap()), None);
         index.forget_memory();
-        assert_eq!(index.floor(|| Ok(file.clone()), 701).unwrap(), Some(Offset(15)));
-        assert_eq!(index.floor(|| Ok(file.clone()), 500).unwrap(), None);
+        assert_eq!(at(index.floor(|| Ok(file.clone()), 701).unwrap()), Some((700, 15)));
+        assert_eq!(at(index.floor(|| Ok(file.clone()), 500).unwrap()), None);
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use logspine_protocol::types::{Offset, ProducerId};
 use parking_lot::{Mutex, RwLock};
 
+use crate::aside::{is_the_files, move_aside};
 use crate::disk::{Access, Disk, DiskFile, read_exact_at};
 use crate::error::{StorageError, io_at};
 use crate::names;
@@ -97,21 +98,31 @@ impl TxnIndex {
         let mut is_sound = true;
         for name in file_names {
             let Some((base_offset, names::TXN_INDEX)) = names::parse_segment_file(name) else { continue };
-            let Some(file) = index.open_file(base_offset)? else { continue };
-            match index.check(&*file).map_err(io_at("read", &index.path(base_offset)))? {
-                Some(0) => {}
-                Some(_) => drop(index.segments.write().insert(base_offset)),
-                None => is_sound = false,
+            let path = index.path(base_offset);
+            let checked = match index.open_file(base_offset) {
+                Ok(None) => continue,
+                Ok(Some(file)) => index.check(&*file, base_offset),
+                Err(error) => Err(error),
+            };
+            match checked {
+                // Emptied: we write none without entries.
+                Ok(None | Some(0)) => is_sound = false,
+                Ok(Some(_)) => drop(index.segments.write().insert(base_offset)),
+                Err(error) if is_the_files(&error) => {
+                    move_aside(&**disk, &path, 0, error.to_string())?;
+                    is_sound = false;
+                }
+                Err(error) => return Err(io_at("read", &path)(error)),
             }
         }
         Ok((index, is_sound))
     }
 
-    /// How many entries a file has, if their markers follow each other.
-    fn check(&self, file: &dyn DiskFile) -> io::Result<Option<u64>> {
+    /// How many entries a file has, if their markers follow each other from the segment's base offset on.
+    fn check(&self, file: &dyn DiskFile, base_offset: Offset) -> io::Result<Option<u64>> {
         let len_bytes = file.len_bytes()?;
         let count = len_bytes / ENTRY_BYTES;
-        let mut previous = Offset(-1);
+        let mut previous = base_offset + -1;
         for number in 0..count {
             match read_entry(file, number) {
                 Ok(entry) if entry.last_offset > previous => previous = entry.last_offset,
@@ -167,8 +178,8 @@ impl TxnIndex {
         let behind = self.segments.write().split_off(&log_end);
         drop(behind);
         let Some(last) = self.segments.read().last().copied() else { return Ok(()) };
-        let Some(file) = self.open_file(last)? else { return Ok(()) };
         let path = self.path(last);
+        let Some(file) = self.open_file(last).map_err(io_at("open", &path))? else { return Ok(()) };
         let keep = first_at_or_above(&*file, log_end).map_err(io_at("read", &path))?;
         let mut bytes = vec![0; (keep * ENTRY_BYTES) as usize];
         read_exact_at(&*file, &mut bytes, 0).map_err(io_at("read", &path))?;
@@ -217,9 +228,10 @@ impl TxnIndex {
         let mut found = Vec::new();
         for base_offset in segments {
             // Retention may have been faster: what it took nobody reads.
-            let Some(file) = self.open_file(base_offset)? else { continue };
+            let path = self.path(base_offset);
+            let Some(file) = self.open_file(base_offset).map_err(io_at("open", &path))? else { continue };
             let is_done = collect(&*file, from, upper, &mut found);
-            if is_done.map_err(io_at("read", &self.path(base_offset)))? {
+            if is_done.map_err(io_at("read", &path))? {
                 break;
             }
         }
@@ -230,12 +242,11 @@ impl TxnIndex {
         names::segment_file(&self.dir, base_offset, names::TXN_INDEX)
     }
 
-    fn open_file(&self, base_offset: Offset) -> Result<Option<Arc<dyn DiskFile>>, StorageError> {
-        let path = self.path(base_offset);
-        match self.disk.open(&path, Access::Read) {
+    fn open_file(&self, base_offset: Offset) -> io::Result<Option<Arc<dyn DiskFile>>> {
+        match self.disk.open(&self.path(base_offset), Access::Read) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_at("open", &path)(error)),
+            Err(error) => Err(error),
         }
     }
 }

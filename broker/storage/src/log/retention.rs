@@ -77,10 +77,11 @@ impl Log {
             if end > high_watermark || (is_active && size_bytes == 0) {
                 break;
             }
-            let newest_ms = segment.max_timestamp().map_or(segment.created_ms, |max| max.timestamp);
+            let is_old = |newest_ms: i64| now_ms.saturating_sub(newest_ms) > config.retention_ms;
             let by_time = by_policy
                 && config.retention_ms >= 0
-                && now_ms.saturating_sub(newest_ms) > config.retention_ms;
+                && (is_old(newest_ms(segment)) || newest_ms(segment) > now_ms)
+                && proven_newest_ms(&segments[number..]).is_some_and(is_old);
             let by_size = by_policy && config.retention_bytes >= 0 && excess >= size_bytes && !is_active;
             let by_start = end <= self.log_start() && !is_active;
             if !(by_time || by_size || by_start) {
@@ -167,4 +168,16 @@ impl Log {
         self.unlinks = later;
         due
     }
+}
+
+/// The age of a segment as its index has it; one without timestamps is as old as we know it.
+fn newest_ms(segment: &Segment) -> i64 {
+    segment.max_timestamp().map_or(segment.created_ms, |max| max.timestamp)
+}
+
+/// The same as the batches have it: an index alone deletes nothing. Where they cannot be read, the segments behind
+/// it, which are no older, must do.
+fn proven_newest_ms(segments: &[Arc<Segment>]) -> Option<i64> {
+    let proven = segments.iter().find(|segment| segment.proven_max_timestamp().is_ok());
+    proven.map(|segment| newest_ms(segment))
 }

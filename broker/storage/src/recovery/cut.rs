@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use logspine_protocol::types::Offset;
 
 use super::Found;
+use crate::aside::{self, SetAside};
 use crate::disk::{Access, read_exact_at};
 use crate::error::{StorageError, io_at};
 use crate::log::{OpenLog, Recovered};
@@ -62,6 +63,8 @@ pub(super) fn tail(
     args.disk.sync_dir(dir).map_err(io_at("sync", dir))?;
     file.truncate(position).map_err(io_at("truncate", &path))?;
     recovered.truncated_bytes += len_bytes - position;
+    let reason = "a tail that no recovery point vouches for".to_owned();
+    aside::note(SetAside { path, kept: target.clone(), position, reason });
     recovered.cut_files.push(target);
     Ok(true)
 }
@@ -81,6 +84,8 @@ fn aside_whole(
     } else {
         let target = free_name(dir, found, base, base);
         args.disk.rename(&path, &target).map_err(io_at("rename", &path))?;
+        let reason = "a segment behind the end of the log".to_owned();
+        aside::note(SetAside { path, kept: target.clone(), position: 0, reason });
         recovered.cut_files.push(target);
         recovered.truncated_bytes += len_bytes;
     }

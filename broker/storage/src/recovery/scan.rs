@@ -35,14 +35,24 @@ pub(super) fn load_all(
 ) -> Result<Option<Vec<Arc<Segment>>>, StorageError> {
     let mut segments = Vec::with_capacity(logs.len());
     for (number, (base, _)) in logs.iter().enumerate() {
-        let end = logs.get(number + 1).map(|(next, _)| *next);
-        match Segment::load(&args.disk, dir, *base, end, args.now_ms)? {
+        if let Some((end, _)) = logs.get(number + 1) {
+            segments.push(Arc::new(load_sealed(args, dir, *base, *end)?));
+            continue;
+        }
+        match Segment::load(&args.disk, dir, *base, None, args.now_ms)? {
             Some(segment) => segments.push(Arc::new(segment)),
-            None if end.is_some() => segments.push(Arc::new(rebuild_believed(args, dir, *base, end)?)),
             None => return Ok(None),
         }
     }
     Ok(Some(segments))
+}
+
+/// A segment that ends where the next one begins.
+fn load_sealed(args: &OpenLog, dir: &Arc<Path>, base: Offset, end: Offset) -> Result<Segment, StorageError> {
+    match Segment::load(&args.disk, dir, base, Some(end), args.now_ms)? {
+        Some(segment) if segment.size_bytes() > 0 => Ok(segment),
+        _ => rebuild_believed(args, dir, base, end),
+    }
 }
 
 /// A segment that is believed but whose index files are not there: walks its headers and writes them anew.
@@ -50,7 +60,7 @@ fn rebuild_believed(
     args: &OpenLog,
     dir: &Arc<Path>,
     base: Offset,
-    end: Option<Offset>,
+    end: Offset,
 ) -> Result<Segment, StorageError> {
     let segment = Segment::with_state(&args.disk, dir, base, State::empty(base), args.now_ms);
     let file = segment.file()?;
@@ -62,13 +72,28 @@ fn rebuild_believed(
     while let Ok(Some(found)) = walk.next() {
         state.push(&found.header, args.config.index_interval_bytes);
     }
+    tracing::warn!(path = %path.display(), "the index files of a segment are missing or do not fit it; they are written anew");
+    note_missing(args, &segment, &state, end);
     state.size_bytes = size_bytes;
-    state.end_offset = end.unwrap_or(state.end_offset);
+    state.end_offset = end;
     segment.change(|current| *current = state);
     segment.clear_index_files()?;
-    segment.write_indexes(end.is_some())?;
+    segment.write_indexes(true)?;
     segment.close_if_sealed();
     Ok(segment)
+}
+
+/// A sealed segment whose batches end before the next one begins was cut. Where compaction is at work that is no proof.
+fn note_missing(args: &OpenLog, segment: &Segment, walked: &State, end: Offset) {
+    if walked.end_offset >= end || args.config.cleanup_policy.compact {
+        return;
+    }
+    let reason = format!("the segment ends at offset {}, the next one begins at {end}", walked.end_offset);
+    let path = segment.path(names::LOG);
+    let missing = Damage { path, position: walked.size_bytes, offset: walked.end_offset, reason };
+    tracing::error!(damage = %missing, "records are missing; the offsets around them are served");
+    // Nobody else sets it: the segment is new.
+    let _ = segment.missing.set(missing);
 }
 
 /// Loads what lies below the recovery point and scans the rest.
@@ -85,13 +110,7 @@ pub(super) fn recover(
     let from = found.logs.get(first).map_or(Offset(0), |(base, _)| *base);
     let mut segments = Vec::with_capacity(found.logs.len());
     for (number, (base, _)) in found.logs[..first.min(found.logs.len())].iter().enumerate() {
-        let end = Some(found.logs[number + 1].0);
-        let loaded = Segment::load(&args.disk, dir, *base, end, args.now_ms)?;
-        let segment = match loaded {
-            Some(segment) => segment,
-            None => rebuild_believed(args, dir, *base, end)?,
-        };
-        segments.push(Arc::new(segment));
+        segments.push(Arc::new(load_sealed(args, dir, *base, found.logs[number + 1].0)?));
     }
     epochs.truncate_from_end(from);
     let mut expected = from;
@@ -100,7 +119,8 @@ pub(super) fn recover(
         let stopped = if *base == expected {
             scan(args, &segment, epochs)?
         } else {
-            Some(Stopped { position: 0, reason: format!("the segment before it ends at offset {expected}") })
+            let reason = format!("the segment before it ends at offset {expected}");
+            Some(Stopped { position: 0, reason })
         };
         recovered.scanned_bytes += segment.size_bytes();
         expected = segment.end_offset();
@@ -140,8 +160,8 @@ pub(super) fn recover(
 /// hide it.
 fn missing_tail(args: &OpenLog, segments: &[Arc<Segment>], recovered: &mut Recovered) {
     let end = segments.last().map_or(Offset(0), |last| last.end_offset());
-    // A log start behind the end says that all of it was deleted on purpose.
-    if end < args.recovery_point && args.log_start <= end {
+    // What lies below the log start was deleted on purpose.
+    if end.max(args.log_start) < args.recovery_point {
         let (path, position) = match segments.last() {
             Some(last) => (last.path(names::LOG), last.size_bytes()),
             None => (args.dir.clone(), 0),
@@ -256,7 +276,7 @@ fn scan(args: &OpenLog, segment: &Segment, epochs: &mut Epochs) -> Result<Option
         match walk.next() {
             Ok(None) => break None,
             Ok(Some(found)) => {
-                if let Some(reason) = breaks_order(&state, epochs, segment.base_offset, &found.header) {
+                if let Some(reason) = breaks_order(args, &state, epochs, &found.header) {
                     break Some(Stopped { position: found.position, reason });
                 }
                 epochs.assign(found.header.partition_leader_epoch(), found.header.base_offset());
@@ -277,15 +297,24 @@ fn words(reason: &BatchError) -> String {
 }
 
 fn breaks_order(
+    args: &OpenLog,
     state: &State,
     epochs: &Epochs,
-    base: Offset,
     header: &logspine_protocol::batch::BatchHeader<'_>,
 ) -> Option<String> {
     let (expected, found, epoch) = (state.end_offset, header.base_offset(), header.partition_leader_epoch());
     if found < expected {
         return Some(format!("a batch with offset {found} follows where {expected} is expected"));
     }
+    // No checksum covers the offset; but a log that was closed ends at its recovery point, with a whole batch, and only
+    // compaction leaves none that reaches it.
+    let point = args.recovery_point;
+    let jumps_over = expected < point && point < found && !args.config.cleanup_policy.compact;
+    if jumps_over || (args.clean && expected < point && point < header.next_offset()) {
+        let last = header.last_offset();
+        return Some(format!("the batch spans {found} to {last}, the log was whole up to {point}"));
+    }
+    let base = state.index.base_offset();
     if header.last_offset_delta() < 0 || header.last_offset() - base > i64::from(i32::MAX) {
         return Some(format!("the batch spans {} to {}", found, header.last_offset()));
     }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use logspine_protocol::batch::BatchView;
 use logspine_protocol::types::Offset;
 
-use crate::aside::{SetAside, move_aside};
-use crate::disk::{self, Disk, read_exact_at};
+use crate::aside::{SetAside, is_the_files, move_aside, read_or_move};
+use crate::disk::{Disk, read_exact_at};
 use crate::error::{StorageError, io_at};
 use crate::log::OpenLog;
 use crate::producers::{Producers, SnapshotError};
@@ -28,7 +28,10 @@ pub(crate) fn remove_snapshots_after(
 ) -> Result<(), StorageError> {
     for (snapshot, path) in snapshots(disk, dir)? {
         if snapshot > offset {
-            disk.remove_file(&path).map_err(io_at("remove", &path))?;
+            match disk.remove_file(&path) {
+                Err(error) if is_the_files(&error) => drop(move_aside(disk, &path, 0, error.to_string())?),
+                removed => removed.map_err(io_at("remove", &path))?,
+            }
         }
     }
     Ok(())
@@ -90,8 +93,13 @@ pub(crate) fn load_producers(
         if offset > log_end || offset < from {
             continue;
         }
-        let content = disk::read_file(disk, &path).map_err(io_at("read", &path))?.unwrap_or_default();
+        let (content, unread) = read_or_move(disk, &path)?;
+        replayed.set_aside.extend(unread);
+        let Some(content) = content else { continue };
         let reason = match Producers::decode(&content) {
+            Ok(known) if known.is_beyond(offset) => {
+                "it knows batches behind the offset of its name".to_owned()
+            }
             Ok(known) => {
                 (replayed.producers, from) = (known, offset);
                 break;

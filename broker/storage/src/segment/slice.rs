@@ -8,12 +8,12 @@
 use std::io;
 use std::ops::Range;
 
-use logspine_protocol::batch::BatchError;
+use logspine_protocol::batch::{BatchError, BatchHeader, HEADER_LEN};
 use logspine_protocol::types::Offset;
 
 use super::resident::Resident;
 use super::{Segment, State};
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, read_exact_at};
 use crate::error::{StorageError, io_at};
 use crate::index::Spot;
 use crate::names;
@@ -169,19 +169,44 @@ impl Segment {
         }
     }
 
-    /// What the index file says about `offset`; 0 if it says nothing sensible.
+    /// What the index file says about `offset`; 0 if it says nothing that is true.
     pub fn floor_in_file(&self, offset: Offset) -> u64 {
         self.floor_with_patience(offset, Patience::Waits).unwrap_or(0)
+    }
+
+    /// Whether an entry of the index file is true: the batch at its position ends with its offset. Without that a damaged
+    /// entry could lead past batches, which would look like a gap.
+    fn leads_to(&self, (last, position): (Offset, u32), patience: Patience) -> Result<bool, SliceError> {
+        let file = self.file().map_err(SliceError::Storage)?;
+        let size_bytes = self.size_bytes();
+        let position = u64::from(position);
+        self.with_patience(
+            &*file,
+            position..(position + HEADER_LEN as u64).min(size_bytes),
+            patience,
+            |file| {
+                let mut header = [0; HEADER_LEN];
+                match read_exact_at(file, &mut header, position) {
+                    Ok(()) => {
+                        Ok(BatchHeader::parse(&header).is_ok_and(|header| header.last_offset() == last))
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+                    Err(error) => Err(SliceError::Storage(io_at("read", &self.path(names::LOG))(error))),
+                }
+            },
+        )
     }
 
     fn floor_with_patience(&self, offset: Offset, patience: Patience) -> Result<u64, SliceError> {
         let size_bytes = self.size_bytes();
         let Ok(file) = self.open_index(names::INDEX) else { return Ok(0) };
         let floor = self.with_patience(&*file, 0..0, patience, |file| {
-            self.look(|state| state.index.floor_in_file(file, offset))
+            self.look(|state| state.index.floor_entry_in_file(file, offset))
         });
         match floor {
-            Ok(position) if u64::from(position) < size_bytes => Ok(u64::from(position)),
+            Ok(Some(entry)) if u64::from(entry.1) < size_bytes && self.leads_to(entry, patience)? => {
+                Ok(u64::from(entry.1))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(SliceError::Storage(io_at("read", &self.path(names::INDEX))(error)))
             }
@@ -217,7 +242,11 @@ impl Segment {
             });
             let found =
                 found.map_err(|error| SliceError::Storage(io_at("read", &self.path(names::INDEX))(error)))?;
-            return Ok(found.map(u64::from).filter(|end| *end > start).map(|end| end - start));
+            let ahead = found.filter(|(_, end)| u64::from(*end) > start);
+            return match ahead {
+                Some(entry) if self.leads_to(entry, patience)? => Ok(Some(u64::from(entry.1) - start)),
+                _ => Ok(None),
+            };
         }
         Ok(known.map(|end| end - start))
     }
@@ -275,7 +304,7 @@ impl Segment {
     }
 }
 
-fn failed(error: WalkError, segment: &Segment) -> SliceError {
+pub(super) fn failed(error: WalkError, segment: &Segment) -> SliceError {
     match error {
         WalkError::Bad { position, reason } => SliceError::Bad { position, reason },
         WalkError::Io(source) => SliceError::Storage(io_at("read", &segment.path(names::LOG))(source)),

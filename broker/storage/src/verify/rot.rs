@@ -41,14 +41,14 @@ impl Rot {
 }
 
 impl LogReader {
-    /// Damaged batches that were met in segments that are still there.
+    /// What is known to be damaged in segments that are still there: by the start, and by whoever read.
     pub fn damaged_batches(&self) -> Vec<Damage> {
-        let known = self.rot.0.lock();
-        if known.is_empty() {
-            return Vec::new();
-        }
         let segments = self.segments();
+        let mut damaged: Vec<Damage> = self.damage().cloned().into_iter().collect();
+        damaged.extend(segments.iter().filter_map(|segment| segment.missing.get().cloned()));
+        let known = self.rot.0.lock();
         let is_there = |base: &Offset| segments.iter().any(|segment| segment.base_offset == *base);
-        known.iter().filter(|(base, _)| is_there(base)).map(|(_, damage)| damage.clone()).collect()
+        damaged.extend(known.iter().filter(|(base, _)| is_there(base)).map(|(_, damage)| damage.clone()));
+        damaged
     }
 }
