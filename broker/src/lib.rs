@@ -12,6 +12,7 @@ mod allocation_count;
 pub mod api;
 pub mod broker;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod controller;
 pub mod coordinator;

@@ -6,7 +6,7 @@
 //! is one sentence.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use logspine_protocol::types::BrokerId;
 use logspine_storage::disk::Disk;
@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use crate::admin::{AdminError, AdminServer};
 use crate::api::fetch::sessions::FetchSessionCache;
 use crate::broker::Broker;
+use crate::clock::{self, NotAllowed};
 use crate::config::BrokerConfig;
 use crate::controller::{self, ControllerThread, MetadataHandle, Started};
 use crate::coordinator::Coordinator;
@@ -35,6 +36,8 @@ use crate::shutdown;
 /// Why a broker does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
+    #[error(transparent)]
+    Clock(#[from] NotAllowed),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error(transparent)]
@@ -77,15 +80,12 @@ struct Opened {
     log_dir: Arc<LogDir>,
 }
 
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64)
-}
-
 /// Starts a broker, serves, and stops it. Returns when everything is on disk.
 pub async fn run(mut config: BrokerConfig) -> Result<(), StartError> {
+    clock::establish()?;
     take_descriptors();
     let signals = shutdown::Signals::listen().map_err(StartError::Signals)?;
-    let lifecycle = Arc::new(Lifecycle::new(now_ms()));
+    let lifecycle = Arc::new(Lifecycle::new(clock::wall_ms()));
     let metrics = Arc::new(Metrics::new());
     warn_about(&config);
     let bound = Listeners::bind(&mut config.listeners, &config.network).await?;

@@ -222,9 +222,10 @@ impl Partition {
 
     /// Deletes whole segments that are past their time, too much, or below the log's start; rolls an active
     /// segment that is due; forgets producers that were silent for too long.
-    pub fn enforce_retention(&mut self, now_ms: i64) -> Result<Retained, StorageError> {
+    /// `steady_ms` is a time that nobody sets, for what only has to last a while.
+    pub fn enforce_retention(&mut self, now_ms: i64, steady_ms: i64) -> Result<Retained, StorageError> {
         self.log.expire_producers(now_ms);
-        self.log.roll_if_due(now_ms)?;
+        self.log.roll_if_due(steady_ms)?;
         self.log.enforce_retention(now_ms, self.view.high_watermark())
     }
 

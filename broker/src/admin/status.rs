@@ -3,8 +3,10 @@
 //! Field names are part of the interface between broker and operator; a field may be added, none renamed.
 //! Before the broker serves, counts are 0 and the recovery counters say how far it is.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use logspine_storage::{SetAside, files_set_aside};
 use serde::Serialize;
 
 use crate::broker::Broker;
@@ -37,6 +39,26 @@ pub struct Status {
     recovery: Recovery,
     /// Batches that do not read back from the disk and are not served.
     damaged_batches: Vec<DamagedBatch>,
+    /// Partitions whose log cannot be opened, and why.
+    offline_partitions: Vec<OfflinePartition>,
+    /// Files that this process could not read and moved out of the way, as far as they are listed.
+    files_set_aside: Vec<FileSetAside>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OfflinePartition {
+    topic: String,
+    partition: i32,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FileSetAside {
+    file: String,
+    kept: String,
+    reason: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,11 +109,32 @@ impl Status {
         self.refusing_writes = partitions.iter().filter(|partition| !partition.takes_writes()).count();
         self.disk_state = broker.partitions.disk().state().name();
         self.damaged_batches = partitions.iter().flat_map(|partition| damaged_batches(partition)).collect();
+        self.offline_partitions = offline_partitions(broker);
+        self.files_set_aside = files_set_aside().1.into_iter().map(FileSetAside::of).collect();
         if let Some(space) = broker.partitions.disk().space() {
             self.disk_total_bytes = space.total_bytes;
             self.disk_used_bytes = space.total_bytes.saturating_sub(space.available_bytes);
         }
     }
+}
+
+impl FileSetAside {
+    fn of(aside: SetAside) -> FileSetAside {
+        let text = |path: PathBuf| path.display().to_string();
+        FileSetAside { file: text(aside.path), kept: text(aside.kept), reason: aside.reason }
+    }
+}
+
+fn offline_partitions(broker: &Broker) -> Vec<OfflinePartition> {
+    let image = broker.metadata.image();
+    let offline = broker.partitions.offline().into_iter().map(|((topic_id, partition), reason)| {
+        let topic =
+            image.topic_by_id(topic_id).map_or_else(|| topic_id.to_string(), |topic| topic.name.to_string());
+        OfflinePartition { topic, partition, reason }
+    });
+    let mut offline: Vec<_> = offline.collect();
+    offline.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+    offline
 }
 
 fn damaged_batches(partition: &PartitionHandle) -> impl Iterator<Item = DamagedBatch> {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use logspine_cluster::metadata::{Input, MetadataImage, Outcome, Reply, Request};
@@ -20,6 +20,7 @@ use tracing::{debug, error, info};
 use super::handle::{MetadataHandle, ProposeError};
 use super::producer_ids::ProducerIds;
 use super::publisher::Publisher;
+use crate::clock;
 
 /// Requests that may wait for the driver; whoever comes later waits before the queue.
 const QUEUE_LEN: usize = 1024;
@@ -57,11 +58,6 @@ impl ControllerThread {
             error!("the controller's thread panicked");
         }
     }
-}
-
-pub fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Starts the thread over a log whose image is already published.
@@ -151,7 +147,7 @@ impl Driver {
             let token = self.next_token;
             self.next_token += 1;
             self.waiting.insert(token, answer);
-            replies.extend(log.submit(now_ms(), Input { token, request }));
+            replies.extend(log.submit(clock::steady_ms(), Input { token, request }));
         }
         match log.advance() {
             Ok(committed) => replies.extend(committed),

@@ -3,11 +3,13 @@
 //! `start` replays the log, registers this broker, has the local partitions opened, and hands the log to one
 //! thread (`driver`). Everybody else holds a `MetadataHandle`: the committed image without a lock, and `propose`,
 //! which returns once the change is durable *and* carried out here. `publisher` carries images out to the local
-//! partitions; `strays` looks for directories that no topic claims; `producer_ids` hands out producer ids.
+//! partitions; `strays` and `misplaced` look after directories that no topic claims or that have
+//! another's name; `producer_ids` hands out producer ids.
 //! Kafka: `QuorumController`, `BrokerMetadataPublisher`, `BrokerLifecycleManager`.
 
 mod driver;
 mod handle;
+mod misplaced;
 mod producer_ids;
 mod publisher;
 mod registration;
@@ -29,6 +31,7 @@ use logspine_storage::StorageError;
 use thiserror::Error;
 use tracing::warn;
 
+use crate::clock;
 use crate::config::BrokerConfig;
 use crate::identity::{self, Identity};
 use crate::lifecycle::Lifecycle;
@@ -93,7 +96,7 @@ pub fn start(start: Start) -> Result<Started, StartError> {
     }
     strays::check_metadata_is_there(log.image(), partitions.log_dir())?;
     let broker_epoch = register(&mut log, &config, &identity)?;
-    strays::set_aside(log.image(), &partitions)?;
+    strays::set_aside(log.image(), broker, &partitions)?;
     let publisher = publisher::Publisher::new(broker, &config, partitions);
     publisher.note_recovery_point(log.raft().recovery_point());
     let recovery = publisher.publish_first(log.image(), &lifecycle).map_err(StartError::Thread)?;
@@ -113,7 +116,7 @@ fn opener(config: &BrokerConfig, identity: &Identity, partitions: &Registry) -> 
             data_dir: data_dir.clone(),
             recovery_point,
             quorum: QuorumConfig::single(node_id),
-            now_ms: driver::now_ms(),
+            now_ms: clock::steady_ms(),
         };
         let mut log = MetadataLog::open(open, Settings { file: file.clone() })?;
         log.advance()?;
@@ -137,7 +140,7 @@ fn check_file(config: &BrokerConfig) -> Result<(), StartError> {
 fn register(log: &mut MetadataLog, config: &BrokerConfig, identity: &Identity) -> Result<i64, StartError> {
     let incarnation_id = identity::random_id().map_err(StartError::Random)?;
     let request = Request::RegisterBroker(registration::registration(config, identity, incarnation_id));
-    let mut replies = log.submit(driver::now_ms(), Input { token: 0, request });
+    let mut replies = log.submit(clock::steady_ms(), Input { token: 0, request });
     replies.extend(log.advance()?);
     match replies.pop().map(|reply| reply.result) {
         Some(Ok(Outcome::BrokerRegistered { epoch })) => Ok(epoch),

@@ -18,7 +18,7 @@ use logspine_replica::LeaderWord;
 use logspine_replica::metadata_log::MetadataLogError;
 
 use super::METADATA_PARTITION;
-use super::driver::now_ms;
+use crate::clock;
 use crate::config::BrokerConfig;
 use crate::lifecycle::Lifecycle;
 use crate::partition::{PartitionSpec, Recovery, Registry, disk_error};
@@ -119,7 +119,7 @@ impl Publisher {
         let work = || {
             while let Some(spec) = specs.get(next.fetch_add(1, Ordering::Relaxed)) {
                 // The registry logs a failure and remembers the partition as offline.
-                let _ = self.partitions.open(now_ms(), spec.clone());
+                let _ = self.partitions.open(clock::steady_ms(), spec.clone());
             }
         };
         std::thread::scope(|scope| {

@@ -20,8 +20,8 @@ use logspine_storage::AppendError as LogAppendError;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::clock::now_ms;
 use super::timers::Deadlines;
+use crate::clock;
 use crate::partition::{PartitionError, PartitionHandle, WaitError};
 
 /// `offsets.commit.timeout.ms`: how long a request may wait for the disk before it is told to try again.
@@ -129,7 +129,7 @@ impl Shard {
 
     /// Feeds one input and carries out what follows.
     pub(super) fn step(self: &Arc<Self>, input: Input) {
-        let now_ms = now_ms();
+        let now_ms = clock::steady_ms();
         let mut state = self.state.lock();
         let mut refusal: Option<AppendRefused> = None;
         let State { log, end, .. } = &mut *state;
@@ -172,7 +172,7 @@ impl Shard {
     fn resign_locked(&self, state: &mut State, life: Life) {
         state.life = life;
         let mut replies = state.log.lost();
-        replies.extend(state.log.step(now_ms(), Input::Resigned, |_| Err(Refused::Everything)));
+        replies.extend(state.log.step(clock::steady_ms(), Input::Resigned, |_| Err(Refused::Everything)));
         state.deliver(replies, None);
         self.deadlines.set(self.index, None);
     }

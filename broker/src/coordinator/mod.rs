@@ -6,7 +6,6 @@
 //! Called by the handlers of the group APIs, by the metrics, and by the controller after each publication.
 //! Wall clock and randomness are read here and go inward as arguments.
 
-mod clock;
 mod driver;
 mod figures;
 mod loading;

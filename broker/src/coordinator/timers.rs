@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Inner;
-use super::clock::now_ms;
+use crate::clock;
 
 /// No shard is stepped more often than this by its timer, whatever it asks for.
 const PAUSE_MIN_MS: i64 = 1;
@@ -58,7 +58,7 @@ pub(super) async fn run(deadlines: Arc<Deadlines>, coordinator: Weak<Inner>) {
             deadlines.changed.notified().await;
             continue;
         };
-        let pause_ms = at_ms.saturating_sub(now_ms()).max(PAUSE_MIN_MS);
+        let pause_ms = at_ms.saturating_sub(clock::steady_ms()).max(PAUSE_MIN_MS);
         let pause = Duration::from_millis(pause_ms.unsigned_abs());
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

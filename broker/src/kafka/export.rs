@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use logspine_cluster::metadata::{CLUSTER_METADATA_TOPIC_NAME, MetadataRecord, Partition, Topic};
@@ -25,6 +24,7 @@ use super::metadata::KafkaMetadata;
 use super::metadata_log::{self, Tail};
 use super::node::{KafkaLogDir, KafkaNode};
 use crate::cli::output::{OutputArgs, table};
+use crate::clock;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,7 +99,7 @@ impl ExportKafkaCommand {
         }
         let records = metadata_records(&node, &theirs, &ours, &given);
         if !records.is_empty() {
-            let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+            let now_ms = clock::wall_ms();
             metadata_log::append(&node.metadata_dir, theirs.log_end, now_ms, &records)?;
         }
         Ok(Report::new(&given, left_out))

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use logspine_storage::files_set_aside;
+
 use super::Exposition;
 use crate::broker::Broker;
 use crate::partition::{DiskState, PartitionHandle};
@@ -112,6 +114,8 @@ fn cold(page: &mut Exposition, broker: &Broker, partitions: &Partitions) {
     page.sample(&[], broker.cold_reads.waiting());
     page.family("logspine_replay_cache_bytes");
     page.sample(&[], broker.cold_reads.replayed_bytes());
+    page.family("logspine_files_set_aside_total");
+    page.sample(&[], files_set_aside().0);
     page.family("logspine_damaged_batch_offset");
     for partition in partitions {
         for damage in partition.view().log().damaged_batches() {
@@ -146,7 +150,8 @@ fn cluster(page: &mut Exposition, broker: &Broker, partitions: &Partitions) {
         let address = format!("{}:{}", listener.advertised_host, listener.advertised_port);
         page.sample(&[("id", &broker.node_id()), ("address", &address)], 1);
     }
-    let offline = partitions.iter().filter(|partition| !partition.is_healthy()).count();
+    let closed = broker.partitions.offline().len();
+    let offline = closed + partitions.iter().filter(|partition| !partition.is_healthy()).count();
     let gauges: [(&'static str, usize); 8] = [
         ("kafka_server_replicamanager_partitioncount", partitions.len()),
         ("kafka_server_replicamanager_leadercount", partitions.len()),

@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use logspine_protocol::api_key::ApiKey;
 use logspine_protocol::frame::RequestHeader;
@@ -28,6 +28,7 @@ use super::request_memory::RequestMemory;
 use super::response_writer::ResponseWriter;
 use crate::api::{self, ConnectionInfo, Outcome, Refusal, RequestContext};
 use crate::broker::Broker;
+use crate::clock;
 
 /// After this long without a request a connection gives its buffers back.
 const SHRINK_AFTER: Duration = Duration::from_secs(5);
@@ -218,8 +219,6 @@ impl Connection {
         if self.client_id.as_deref() != header.client_id {
             self.client_id = header.client_id.map(Arc::from);
         }
-        let received_ms =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
         let context = RequestContext {
             broker: Arc::clone(&self.broker),
             connection: Arc::clone(&self.info),
@@ -227,7 +226,7 @@ impl Connection {
             api_version: header.api_version,
             correlation_id: header.correlation_id,
             client_id: self.client_id.clone(),
-            received_ms,
+            received_ms: clock::wall_ms(),
             received_at: self.last_request,
             buffer: Mutex::new(std::mem::take(&mut self.spare_answer)),
         };

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use logspine_protocol::types::{Offset, TopicId};
 use logspine_storage::compaction::CompactionStats;
@@ -20,6 +20,7 @@ use tracing::{debug, error, info, warn};
 
 use super::handle::{PartitionError, PartitionHandle};
 use super::registry::Registry;
+use crate::clock;
 use crate::config::CleanerConfig;
 use crate::metrics::Metrics;
 
@@ -97,10 +98,6 @@ impl Cleaner {
     }
 }
 
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64)
-}
-
 /// Keeps one thread to its share of the disk, and ends its run when the broker stops.
 struct Throttle<'s>(&'s Shared);
 
@@ -146,7 +143,7 @@ impl Shared {
         if !self.is_worth_a_look(Instant::now()) {
             return false;
         }
-        let now_ms = now_ms();
+        let now_ms = clock::retention_ms();
         let Some((partition, cleanable)) = self.dirtiest(now_ms) else { return false };
         // There may be another, and this one may fail.
         self.registry.moved().note_dirt();

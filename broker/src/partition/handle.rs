@@ -265,8 +265,8 @@ impl PartitionHandle {
     }
 
     /// Deletes what retention does not keep. The files are renamed; `take_unlinks` names them when they may go.
-    pub(super) fn enforce_retention(&self, now_ms: i64) -> Result<Retained, PartitionError> {
-        let retained = self.with(|partition| partition.enforce_retention(now_ms))?;
+    pub(super) fn enforce_retention(&self, now_ms: i64, steady_ms: i64) -> Result<Retained, PartitionError> {
+        let retained = self.with(|partition| partition.enforce_retention(now_ms, steady_ms))?;
         // Also after a failure: some may be renamed already.
         self.note_deleted();
         let retained = retained?;

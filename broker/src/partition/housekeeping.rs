@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use logspine_storage::StorageError;
 use parking_lot::{Condvar, Mutex};
@@ -17,11 +17,8 @@ use tracing::{debug, error, info};
 use super::disk_health::{DiskState, disk_error};
 use super::reclaim::Reclaim;
 use super::registry::Registry;
+use crate::clock;
 use crate::config::LogDirConfig;
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64)
-}
 
 /// One duty and when it is due next.
 struct Duty {
@@ -145,7 +142,7 @@ impl Worker {
         if self.high_watermarks.take(now) {
             self.checkpoint_high_watermarks();
             self.look_for_room();
-            self.reclaim.collect(self.registry.take_unlinks(now_ms()), now);
+            self.reclaim.collect(self.registry.take_unlinks(clock::retention_ms()), now);
         }
         self.reclaim.work(now);
     }
@@ -164,9 +161,9 @@ impl Worker {
     }
 
     fn enforce_retention(&self) {
-        let now_ms = now_ms();
+        let (now_ms, steady_ms) = (clock::retention_ms(), clock::steady_ms());
         for partition in self.registry.all() {
-            match partition.enforce_retention(now_ms) {
+            match partition.enforce_retention(now_ms, steady_ms) {
                 Ok(retained) if retained.deleted_segments == 0 => {}
                 Ok(retained) => {
                     let (segments, bytes) = (retained.deleted_segments, retained.deleted_bytes);

@@ -7,17 +7,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use tracing::error;
 
 use super::registry::Registry;
+use crate::clock;
 use crate::lifecycle::Lifecycle;
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64)
-}
 
 /// The running threads.
 pub struct Recovery {
@@ -42,7 +38,7 @@ impl Recovery {
             let (registry, lifecycle) = (Arc::clone(registry), Arc::clone(lifecycle));
             let (stops, working) = (Arc::clone(&stops), Arc::clone(&working));
             std::thread::Builder::new().name(format!("recovery-{number}")).spawn(move || {
-                while !stops.load(Ordering::Acquire) && registry.open_next(now_ms()) {
+                while !stops.load(Ordering::Acquire) && registry.open_next(clock::steady_ms()) {
                     lifecycle.recovery_one_done();
                 }
                 working.send_modify(|count| *count -= 1);

@@ -7,13 +7,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use logspine_cluster::metadata::configs::TopicConfig;
 use logspine_protocol::types::{BrokerId, Offset, PartitionIndex, TopicId};
 use logspine_replica::{LeaderWord, OpenPartition, Partition, PartitionView};
 use logspine_storage::checkpoint::{Offsets, Positions};
-use logspine_storage::{LogDir, StorageError, Unlink};
+use logspine_storage::{LogDir, Misplaced, StorageError, Unlink};
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
 
@@ -23,6 +22,7 @@ use super::handle::{PartitionError, PartitionHandle, Rounds};
 use super::log_config::log_config;
 use super::moved::Moved;
 use super::opening::Opening;
+use crate::clock;
 
 /// What the publisher knows about a replica that shall live here.
 #[derive(Debug, Clone)]
@@ -50,6 +50,8 @@ struct Maps {
     by_id: HashMap<(TopicId, i32), Arc<PartitionHandle>>,
     topic_ids: HashMap<Arc<str>, TopicId>,
     offline: HashMap<(TopicId, i32), String>,
+    /// Not to be opened: whose bytes lie in their places is not known.
+    withheld: HashMap<(TopicId, i32), Misplaced>,
 }
 
 /// What the checkpoint files said when the process started.
@@ -76,10 +78,6 @@ impl Checkpoints {
             offsets.remove(&key);
         }
     }
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64)
 }
 
 pub struct Registry {
@@ -209,7 +207,7 @@ impl Registry {
     /// Whoever changes a topic or deletes it finds all of its replicas open, or offline.
     fn open_all_of(&self, topic_id: TopicId) {
         while let Some(spec) = self.opening.next_of(topic_id) {
-            let _ = self.open_claimed(now_ms(), spec);
+            let _ = self.open_claimed(clock::steady_ms(), spec);
         }
         self.opening.wait_for(topic_id);
     }
@@ -231,6 +229,11 @@ impl Registry {
         self.maps.read().offline.iter().map(|(key, reason)| (*key, reason.clone())).collect()
     }
 
+    /// These partitions are offline until a restart finds their directories in order.
+    pub fn withhold(&self, partitions: HashMap<(TopicId, i32), Misplaced>) {
+        self.maps.write().withheld = partitions;
+    }
+
     /// Opens (and recovers) a replica and makes it lead. One that is open already takes the settings and the
     /// leader's word of `spec`. Blocks as long as recovery takes.
     pub fn open(&self, now_ms: i64, spec: PartitionSpec) -> Result<Arc<PartitionHandle>, PartitionError> {
@@ -248,7 +251,11 @@ impl Registry {
             return Ok(handle);
         }
         let topic = Arc::clone(&spec.topic);
-        let opened = self.open_log(now_ms, spec);
+        let withheld = self.maps.read().withheld.get(&key).cloned();
+        let opened = match withheld {
+            Some(misplaced) => Err(StorageError::from(misplaced).into()),
+            None => self.open_log(now_ms, spec),
+        };
         let mut maps = self.maps.write();
         self.opening.end(key);
         maps.topic_ids.insert(Arc::clone(&topic), key.0);
@@ -337,6 +344,7 @@ impl Registry {
             let mut maps = self.maps.write();
             maps.by_id.retain(|(id, _), _| *id != topic_id);
             maps.offline.retain(|(id, _), _| *id != topic_id);
+            maps.withheld.retain(|(id, _), _| *id != topic_id);
             maps.topic_ids.retain(|_, id| *id != topic_id);
         }
         for handle in handles {

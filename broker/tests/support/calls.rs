@@ -6,6 +6,9 @@ use logspine_protocol::compression::Codec;
 use logspine_protocol::messages::create_topics::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, CreateTopicsResponse,
 };
+use logspine_protocol::messages::delete_topics::{
+    DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+};
 use logspine_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use logspine_protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
@@ -40,6 +43,13 @@ pub fn create_topic(
     let response: CreateTopicsResponse<'_> = client.call(&request, ApiKey::CreateTopics, 7);
     assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);
     response.topics[0].topic_id
+}
+
+pub fn delete_topic(client: &mut RawClient, name: &str) {
+    let topics = vec![DeleteTopicState { name: Some(name.into()), ..DeleteTopicState::default() }];
+    let request = DeleteTopicsRequest { topics, timeout_ms: 10_000, ..DeleteTopicsRequest::default() };
+    let response: DeleteTopicsResponse<'_> = client.call(&request, ApiKey::DeleteTopics, 6);
+    assert_eq!(response.responses[0].error_code, 0);
 }
 
 /// One batch of records with these values, without key.

@@ -124,7 +124,7 @@ const CAUGHT: [(&str, Run, Result<Bug, StorageBug>, u64); 16] = [
     ("offsets", offsets, Ok(Bug::PendingKeptAfterLoss), 4),
     ("offsets", offsets, Ok(Bug::ReplaySkipsTail), 0),
     ("offsets", offsets, Err(StorageBug::CheckpointBeforeData), 10),
-    ("offsets", offsets, Err(StorageBug::SwapNotSynced), 7),
+    ("offsets", offsets, Err(StorageBug::SwapNotSynced), 103),
     ("metadata", metadata, Ok(Bug::CommitBeforeSync), 0),
     ("metadata", metadata, Ok(Bug::VoteNotSynced), 0),
     ("metadata", metadata, Ok(Bug::ReplaySkipsTail), 0),

@@ -369,7 +369,7 @@ impl World {
     fn retain(&mut self) {
         let now_ms = self.now_ms;
         let partition = self.partition.as_mut().expect("the process runs");
-        let _ = partition.enforce_retention(now_ms); // A poisoned log refuses; nothing was promised.
+        let _ = partition.enforce_retention(now_ms, now_ms); // A poisoned log refuses; nothing was promised.
         for unlink in partition.take_unlinks(i64::MAX) {
             let _ = unlink.run(); // What a full disk keeps goes later.
         }

@@ -4,8 +4,6 @@
 //! open when Kafka stopped have nobody who ends them: they hold read_committed back for good, as in Kafka, unless
 //! abort markers are asked for. A marker bears the next producer epoch, so that the producer is fenced.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use logspine_protocol::batch::{BatchBuilder, ControlRecord, ControlRecordType};
 use logspine_protocol::compression::Codec;
 use logspine_protocol::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
@@ -13,6 +11,7 @@ use logspine_storage::{Log, LogDir};
 
 use super::super::error::KafkaError;
 use super::plan::PlannedPartition;
+use crate::clock;
 
 /// A transaction that nobody ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +37,7 @@ pub fn take_over(
     partition: &PlannedPartition,
     abort_open: bool,
 ) -> Result<Taken, KafkaError> {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+    let now_ms = clock::wall_ms();
     let (mut log, recovered) = Log::open(partition.open(log_dir, now_ms))?;
     if let Some(damage) = recovered.damage {
         let (topic, reason) = (partition.topic.to_string(), damage.to_string());
