@@ -15,7 +15,7 @@ mod weather;
 use logspine_replica::planted::{Bug, Planted};
 use logspine_storage::planted::{Bug as StorageBug, Planted as StoragePlanted};
 
-/// What a world is stepped this often, and then its power goes.
+/// How often a world is stepped before its power goes for the last time.
 const STEPS: usize = 150;
 
 /// One seed of one world, with bugs or without: what it did, or the first broken promise.

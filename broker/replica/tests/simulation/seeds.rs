@@ -1,7 +1,7 @@
 //! Which seeds run: fixed ones, which every run shares, and fresh ones, which no run had before.
 //!
-//! `LOGSPINE_SEED=n` replays one. `LOGSPINE_SEEDS=n` runs n fresh ones instead of the few that CI takes, and prints
-//! where they begin, as every run does.
+//! `LOGSPINE_SEED=s` replays one, and with `LOGSPINE_SEEDS=n` the n from there on. `LOGSPINE_SEEDS=n` alone runs n fresh
+//! ones instead of the few that CI takes, and prints where they begin, as every run does.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,7 @@ pub fn each(name: &str, fixed: u64, fresh: u64, run: impl Fn(u64) -> Result<u64,
     let first = fresh_start();
     let fresh = first..first + number("LOGSPINE_SEEDS").unwrap_or(fresh);
     let seeds: Vec<u64> = match number("LOGSPINE_SEED") {
-        Some(seed) => vec![seed],
+        Some(seed) => (seed..seed + number("LOGSPINE_SEEDS").unwrap_or(1)).collect(),
         None => (0..fixed).chain(fresh.clone()).collect(),
     };
     println!("{name}: {} seeds, the fresh ones {fresh:?}", seeds.len());
