@@ -8,6 +8,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use logspine_protocol::api_key::ApiKey;
+use logspine_protocol::error::ErrorCode;
+use logspine_protocol::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
+use logspine_protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+use logspine_protocol::messages::join_group::{
+    JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse,
+};
 use logspine_protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
 };
@@ -102,6 +108,63 @@ fn a_clock_that_jumps_an_hour_deletes_nothing_early_and_segments_still_roll() {
             std::thread::sleep(Duration::from_millis(10));
         }
         assert!(moved.broker.log().contains("the wall clock was set by"), "{}", moved.broker.log());
+    }
+}
+
+/// Joins as the only member and heartbeats once; group, generation and member.
+fn join(client: &mut RawClient) -> (i32, String) {
+    let protocol = JoinGroupRequestProtocol { name: "range".into(), ..JoinGroupRequestProtocol::default() };
+    let mut member = String::new();
+    loop {
+        let request = JoinGroupRequest {
+            group_id: "g".into(),
+            session_timeout_ms: 45_000,
+            rebalance_timeout_ms: 60_000,
+            member_id: member.as_str().into(),
+            protocol_type: "consumer".into(),
+            protocols: vec![protocol.clone()],
+            ..JoinGroupRequest::default()
+        };
+        let response: JoinGroupResponse<'_> = client.call(&request, ApiKey::JoinGroup, 7);
+        member = response.member_id.to_string();
+        match ErrorCode::from_code(response.error_code).unwrap() {
+            ErrorCode::None => return (response.generation_id, member),
+            // The second needs the id that the first was given; the group's log may still be loading.
+            ErrorCode::MemberIdRequired => {}
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+fn heartbeat(client: &mut RawClient, generation_id: i32, member: &str) -> ErrorCode {
+    let request = HeartbeatRequest {
+        group_id: "g".into(),
+        generation_id,
+        member_id: member.into(),
+        ..HeartbeatRequest::default()
+    };
+    let response: HeartbeatResponse = client.call(&request, ApiKey::Heartbeat, 4);
+    ErrorCode::from_code(response.error_code).unwrap()
+}
+
+#[test]
+fn a_clock_that_jumps_an_hour_ends_no_session() {
+    for jump_ms in [HOUR_MS, -HOUR_MS] {
+        let moved = Moved::start(&["group.initial.rebalance.delay.ms=0"]);
+        let mut client = RawClient::connect(&moved.broker.address());
+        // Whoever looks for a coordinator makes the topic of the groups.
+        let find = FindCoordinatorRequest {
+            coordinator_keys: vec!["g".into()],
+            ..FindCoordinatorRequest::default()
+        };
+        let _: FindCoordinatorResponse<'_> = client.call(&find, ApiKey::FindCoordinator, 4);
+        let (generation, member) = join(&mut client);
+        moved.jump(jump_ms);
+        for _ in 0..5 {
+            let told = heartbeat(&mut client, generation, &member);
+            assert!(matches!(told, ErrorCode::None | ErrorCode::RebalanceInProgress), "{told:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 
