@@ -36,6 +36,7 @@ pub fn log_config(topic: &TopicConfig, producer_id_expiration_ms: i64) -> LogCon
             TimestampType::LogAppendTime => batch::TimestampType::LogAppendTime,
         },
         producer_id_expiration_ms,
+        is_flushed_after_open: true,
         ..LogConfig::default()
     }
 }

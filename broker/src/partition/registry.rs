@@ -315,6 +315,8 @@ impl Registry {
         handle.note_deleted();
         self.moved.note_dirt();
         handle.become_leader(now_ms, leader)?;
+        // What recovery found good is synced behind those that somebody waits for.
+        handle.flush_behind(u64::MAX);
         Ok(handle)
     }
 

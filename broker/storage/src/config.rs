@@ -65,6 +65,9 @@ pub struct LogConfig {
     pub message_timestamp_type: TimestampType,
     /// `producer.id.expiration.ms`, a broker config.
     pub producer_id_expiration_ms: i64,
+    /// Whether the owner flushes soon after opening, so that a start after a crash need not wait for the disk: what is
+    /// recovered then counts as durable only after the flush.
+    pub is_flushed_after_open: bool,
     /// Bugs for tests; empty unless the cargo feature `planted` is on.
     pub planted: Planted,
 }
@@ -89,6 +92,7 @@ impl Default for LogConfig {
             max_message_bytes: (1 << 20) + 12,
             message_timestamp_type: TimestampType::CreateTime,
             producer_id_expiration_ms: 86_400_000,
+            is_flushed_after_open: false,
             planted: Planted::default(),
         }
     }

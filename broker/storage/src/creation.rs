@@ -62,6 +62,7 @@ pub(crate) fn create(
         dir_dirty: true,
         is_new: true,
         is_closed: true,
+        is_unsynced: false,
         recovered: Recovered::default(),
     }))
 }

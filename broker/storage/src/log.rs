@@ -163,6 +163,13 @@ impl Log {
             reader.publish_durable_end(log_end);
             reader.set_damage(damage.clone());
         }
+        let mut dirty = Dirty { dir: opened.dir_dirty, created: opened.is_new, ..Dirty::default() };
+        if opened.is_unsynced {
+            reader.publish_durable_end(args.recovery_point);
+            dirty.active = Some(active.file()?);
+            // Without a recovery point not even its names are known to be there.
+            dirty.created |= args.recovery_point == Offset(0);
+        }
         let log = Log {
             disk: args.disk,
             dir,
@@ -174,7 +181,7 @@ impl Log {
             active,
             producers: opened.producers,
             undecided: BTreeMap::new(),
-            dirty: Dirty { dir: opened.dir_dirty, created: opened.is_new, ..Dirty::default() },
+            dirty,
             poison: Poison::default(),
             uncut: false,
             flush_cap: None,

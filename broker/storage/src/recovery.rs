@@ -4,7 +4,8 @@
 //! recovery point is: from the segment that holds it on, every batch is checked, indexes, epochs and producers
 //! are rebuilt. A tail that does not check out is moved aside and cut (`recovery/cut.rs`). Below the recovery point
 //! the bytes were once safe: what does not read back there is a damage, and a damage is never cut. What is found
-//! good is synced before it counts as durable, so that a second recovery changes nothing. Kafka: `LogLoader`.
+//! good is synced before it counts as durable, here or by the owner's next flush, so that a second recovery changes
+//! nothing. Kafka: `LogLoader`.
 
 mod cut;
 mod misnamed;
@@ -46,6 +47,8 @@ pub(crate) struct Opened {
     pub is_new: bool,
     /// Indexes and producers on disk are those of a clean close.
     pub is_closed: bool,
+    /// Nothing above the recovery point is known to be on stable storage before a flush.
+    pub is_unsynced: bool,
     pub recovered: Recovered,
 }
 
@@ -68,7 +71,8 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
     recovered.set_aside.extend(partition_metadata::check_or_write(disk, &dir, args.topic_id)?);
     let (mut epochs, epochs_known) = read_epochs(disk, &dir, &mut recovered.set_aside)?;
     let epochs_on_disk = epochs.clone();
-    let (mut segments, scanned_from) = load_or_scan(args, &dir, &found, &mut epochs, &mut recovered)?;
+    let (mut segments, scanned_from, is_unsynced) =
+        load_or_scan(args, &dir, &found, &mut epochs, &mut recovered)?;
     let dir_dirty = segments.is_empty();
     if dir_dirty {
         segments.push(Arc::new(Segment::create(
@@ -100,7 +104,6 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
         active.set_active(true);
         active.close();
     }
-    let is_closed = scanned_from.is_none();
     Ok(Opened {
         dir,
         segments,
@@ -111,29 +114,33 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
         unlinks,
         dir_dirty,
         is_new: false,
-        is_closed,
+        is_closed: scanned_from.is_none(),
+        is_unsynced,
         recovered,
     })
 }
 
-/// The segments as they were closed, or as a scan found them and from where on it looked.
+/// Segments, from where on a scan looked, and whether a flush has to follow.
+type Loaded = (Vec<Arc<Segment>>, Option<Offset>, bool);
+
+/// The segments as they were closed, or as a scan found them.
 fn load_or_scan(
     args: &OpenLog,
     dir: &Arc<Path>,
     found: &Found,
     epochs: &mut Epochs,
     recovered: &mut Recovered,
-) -> Result<(Vec<Arc<Segment>>, Option<Offset>), StorageError> {
+) -> Result<Loaded, StorageError> {
     let loaded = if args.clean { scan::load_all(args, dir, &found.logs)? } else { None };
     // A log that was closed ends at its recovery point; for one that ends elsewhere the scan says what is wrong.
     let is_whole = |segments: &Vec<_>| {
         args.recovery_point == Offset(0) || log_end_of(segments).max(args.log_start) == args.recovery_point
     };
     if let Some(segments) = loaded.filter(is_whole) {
-        return Ok((segments, None));
+        return Ok((segments, None, false));
     }
     let scanned = scan::recover(args, dir, found, epochs, recovered)?;
-    Ok((scanned.segments, Some(scanned.from)))
+    Ok((scanned.segments, Some(scanned.from), scanned.is_unsynced))
 }
 
 /// Brings the epochs in line with the log, from its batches if the file cannot tell.

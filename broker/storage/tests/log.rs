@@ -11,7 +11,7 @@ use logspine_protocol::batch::{BatchView, iter_batches};
 use logspine_protocol::types::{LeaderEpoch, Offset};
 use logspine_storage::config::CleanupPolicy;
 use logspine_storage::disk::Access;
-use logspine_storage::sim_disk::{Op, SimDisk};
+use logspine_storage::sim_disk::{Op, Replay, SimDisk};
 use logspine_storage::{AppendError, Disk, LogConfig, ReadError};
 use support::*;
 
@@ -484,6 +484,40 @@ fn a_log_that_ends_below_its_recovery_point_says_so_and_gives_no_offset_away() {
     let (log, recovered) = reopen(&disk, &LogConfig::default(), Offset(9), Offset(0), false).unwrap();
     assert_eq!(recovered.damage.unwrap().offset, Offset(5));
     assert_eq!(log.log_end(), Offset(9));
+}
+
+#[test]
+fn what_a_crash_left_counts_as_durable_after_the_owners_flush_and_costs_the_start_no_sync() {
+    let (sim, disk) = sim();
+    sim.record();
+    let config = LogConfig { is_flushed_after_open: true, ..LogConfig::default() };
+    let mut log = fresh(&disk, &config);
+    log.append_as_leader(&batch(1, 2, 50), EPOCH, NOW_MS).unwrap();
+    assert!(flush(&mut log));
+    log.append_as_leader(&batch(2, 2, 50), EPOCH, NOW_MS).unwrap();
+    drop(log);
+    let before = sim.recorded().len();
+    let (mut log, recovered) = reopen(&disk, &config, Offset(2), Offset(0), false).unwrap();
+    assert_eq!((log.log_end(), log.durable_end()), (Offset(4), Offset(2)), "{recovered:?}");
+    let is_sync = |op: &Op| matches!(op, Op::SyncFile { .. } | Op::SyncDir { .. });
+    assert!(!sim.recorded()[before..].iter().any(is_sync), "{:?}", &sim.recorded()[before..]);
+    // A cut before the flush leaves what was durable, and perhaps the rest; one behind it leaves everything.
+    let ends_after_cuts = |sim: &SimDisk| {
+        let mut replay = Replay::new();
+        sim.recorded().iter().for_each(|op| replay.apply(op));
+        let end = |seed| {
+            let disk: Arc<dyn Disk> = Arc::new(replay.power_cut(seed));
+            let (log, recovered) = reopen(&disk, &config, Offset(2), Offset(0), false).unwrap();
+            assert_eq!(recovered.damage, None);
+            read_all(&log.reader(), log.log_end(), 1 << 20);
+            log.log_end().0
+        };
+        (0..40).map(end).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(ends_after_cuts(&sim), [2, 4].into());
+    assert!(flush(&mut log));
+    assert_eq!(log.durable_end(), Offset(4));
+    assert_eq!(ends_after_cuts(&sim), [4].into());
 }
 
 /// Replaces a file of the partition.

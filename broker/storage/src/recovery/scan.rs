@@ -25,6 +25,8 @@ pub(super) struct Scanned {
     pub segments: Vec<Arc<Segment>>,
     /// Base offset of the first segment that was scanned.
     pub from: Offset,
+    /// The active segment is written but not synced; a flush has to follow.
+    pub is_unsynced: bool,
 }
 
 /// Loads every segment as it was closed; `None` if the files do not fit together, so that a scan must decide.
@@ -145,15 +147,21 @@ pub(super) fn recover(
         }
         break;
     }
+    let mut is_unsynced = false;
     if recovered.damage.is_none() {
         missing_tail(args, &segments, recovered);
         let scanned = &segments[first.min(segments.len())..];
         match scanned {
             [only] if was_durable(args, only, recovered) => drop(index_anew(only, false)?),
+            [only] if may_be_flushed_later(args, recovered) => {
+                index_anew(only, false)?;
+                rewrite(only, args.recovery_point)?;
+                is_unsynced = true;
+            }
             _ => make_durable(args, dir, scanned)?,
         }
     }
-    Ok(Scanned { segments, from })
+    Ok(Scanned { segments, from, is_unsynced })
 }
 
 /// The log ends below a point that was once durable: bytes are missing, and to give their offsets away again would
@@ -177,6 +185,15 @@ fn missing_tail(args: &OpenLog, segments: &[Arc<Segment>], recovered: &mut Recov
 fn was_durable(args: &OpenLog, active: &Segment, recovered: &Recovered) -> bool {
     args.recovery_point > Offset(0)
         && active.end_offset() == args.recovery_point
+        && recovered.truncated_bytes == 0
+        && recovered.damage.is_none()
+}
+
+/// Whether the sync of the only segment that was scanned can be left to a flush: nothing was cut off, so all that it
+/// has to add is what lies above the recovery point, and until then no more than that point counts as durable.
+fn may_be_flushed_later(args: &OpenLog, recovered: &Recovered) -> bool {
+    args.config.is_flushed_after_open
+        && args.log_start <= args.recovery_point
         && recovered.truncated_bytes == 0
         && recovered.damage.is_none()
 }
