@@ -13,6 +13,7 @@ use crate::disk::Entry;
 use crate::epochs::Epochs;
 use crate::error::StorageError;
 use crate::log::{OpenLog, Recovered};
+use crate::planted::Bug;
 use crate::producers::Producers;
 use crate::recovery::Opened;
 use crate::segment::Segment;
@@ -40,7 +41,7 @@ pub(crate) fn create(
     if metadata == partition_metadata::Found::Unreadable || (is_identified && has_points) {
         return Ok(None);
     }
-    if has_points {
+    if has_points && !args.config.planted.has(Bug::DeletedTopicRemembered) {
         // Checkpoints that know the name speak of an older partition that was deleted.
         let data_dir = dir.parent().unwrap_or(Path::new("."));
         checkpoint::forget(disk, data_dir, &args.topic, args.partition.0)?;

@@ -93,10 +93,14 @@ impl LogDir {
     /// Reads the clean marker and removes it durably: from here on a crash is unclean.
     pub fn take_clean_shutdown(&self) -> Result<Option<CleanShutdown>, StorageError> {
         let path = self.path.join(names::CLEAN_SHUTDOWN);
-        let Some(content) = read_or_move(&*self.disk, &path)?.0 else { return Ok(None) };
-        self.disk.remove_file(&path).map_err(io_at("remove", &path))?;
+        let content = read_or_move(&*self.disk, &path)?.0;
+        if content.is_some() {
+            self.disk.remove_file(&path).map_err(io_at("remove", &path))?;
+        }
+        // Also without a marker. Recovery relies on the checkpoints that it reads; an earlier process may have given one
+        // its name and not synced that, and a cut in the middle of recovery would bring the older one back.
         self.disk.sync_dir(&self.path).map_err(io_at("sync", &self.path))?;
-        Ok(Some(CleanShutdown::parse(&content)))
+        Ok(content.map(|content| CleanShutdown::parse(&content)))
     }
 
     /// The last act of a clean shutdown, after every log was closed and the checkpoints were written.

@@ -129,7 +129,8 @@ pub struct Log {
     undecided: BTreeMap<Offset, Offset>,
     dirty: Dirty,
     poison: Poison,
-    /// A failed write may have left bytes behind the last whole batch, and cutting them off failed, too.
+    /// The file may hold bytes behind the last whole batch: a failed write left them and cutting them off failed, too; or
+    /// an earlier process cut them off, and a failed sync took that with it.
     uncut: bool,
     /// Set while a flush runs: the end it may make durable at most, lowered by truncations meanwhile.
     flush_cap: Option<Offset>,
@@ -155,6 +156,7 @@ impl Log {
             opened.log_start,
             opened.epochs,
             opened.txn_index,
+            args.config.planted,
         ));
         if let Some(damage) = &opened.recovered.damage {
             // Offsets that were once acknowledged are never given away again.
@@ -183,7 +185,7 @@ impl Log {
             undecided: BTreeMap::new(),
             dirty,
             poison: Poison::default(),
-            uncut: false,
+            uncut: true,
             flush_cap: None,
             unlinks: opened.unlinks,
             unclosed: !opened.is_closed,
@@ -302,7 +304,9 @@ impl Log {
     /// go later. The checkpoints forget it; whoever writes them must not collect from it any more.
     pub fn delete(self) -> Result<DeletedLog, StorageError> {
         let data_dir = self.dir.parent().unwrap_or(Path::new("."));
-        checkpoint::forget(&*self.disk, data_dir, &self.topic, self.partition.0)?;
+        if !self.config.planted.has(crate::planted::Bug::DeletedTopicRemembered) {
+            checkpoint::forget(&*self.disk, data_dir, &self.topic, self.partition.0)?;
+        }
         let name = names::deleted_partition_dir(&self.topic, self.partition.0, self.topic_id);
         let dir = data_dir.join(name);
         self.disk.rename(&self.dir, &dir).map_err(io_at("rename", &self.dir))?;

@@ -88,14 +88,49 @@ fn youngest_batch(segment: &Segment, log_start: Offset) -> Result<Option<TimeEnt
     if segment.base_offset >= log_start {
         return segment.proven_max_timestamp();
     }
-    let mut best: Option<TimeEntry> = None;
+    let (mut best, mut spanning): (Option<TimeEntry>, _) = (None, None);
     segment.walk(Look::Headers, 0, |found| {
-        let entry = TimeEntry { timestamp: found.header.max_timestamp(), offset: found.header.last_offset() };
-        let served = entry.timestamp >= 0 && entry.offset >= log_start;
-        if served && best.is_none_or(|so_far| entry.timestamp > so_far.timestamp) {
+        let header = &found.header;
+        let entry = TimeEntry { timestamp: header.max_timestamp(), offset: header.last_offset() };
+        // A batch that compaction emptied has a timestamp and no record that it could lead to.
+        if entry.timestamp < 0 || entry.offset < log_start || header.record_count() == 0 {
+        } else if header.base_offset() < log_start {
+            spanning = Some((found.position, header.total_len()));
+        } else if best.is_none_or(|so_far| entry.timestamp > so_far.timestamp) {
             best = Some(entry);
         }
     })?;
+    // Its timestamp may be that of a record below the log start.
+    if let Some((position, len)) = spanning {
+        let served = youngest_record(segment, position, len, log_start)?;
+        let is_younger = |entry: &TimeEntry| best.is_none_or(|so_far| entry.timestamp >= so_far.timestamp);
+        best = served.filter(is_younger).or(best);
+    }
+    Ok(best)
+}
+
+/// The largest timestamp of a batch's records from the log start on.
+fn youngest_record(
+    segment: &Segment,
+    position: u64,
+    len: usize,
+    log_start: Offset,
+) -> Result<Option<TimeEntry>, SliceError> {
+    let file = segment.file().map_err(SliceError::Storage)?;
+    let mut bytes = vec![0; len];
+    read_exact_at(&segment.watched(&*file), &mut bytes, position)
+        .map_err(|error| SliceError::Storage(io_at("read", &segment.path(names::LOG))(error)))?;
+    let bad = |reason| SliceError::Bad { position, reason };
+    let (batch, _) = BatchView::parse(&bytes).map_err(bad)?;
+    batch.verify_crc().map_err(bad)?;
+    let mut best: Option<TimeEntry> = None;
+    for record in &batch.records().map_err(bad)? {
+        let record = record.map_err(bad)?;
+        let entry = TimeEntry { timestamp: record.timestamp, offset: record.offset };
+        if entry.offset >= log_start && best.is_none_or(|so_far| entry.timestamp > so_far.timestamp) {
+            best = Some(entry);
+        }
+    }
     Ok(best)
 }
 

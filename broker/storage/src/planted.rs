@@ -16,6 +16,46 @@ pub enum Bug {
     FailedSyncRetried,
     /// The durable end moves before the sync has returned.
     DurableEndMovedInBeginFlush,
+    /// Sealed segments are believed although they end behind the recovery point.
+    IndexTrustedAfterCrash,
+    /// Producer snapshots that describe more than the log holds are kept and believed.
+    SnapshotNewerThanLog,
+    /// A truncation leaves nothing to sync behind.
+    TruncationNotSynced,
+    /// A truncation cuts before the durable recovery point is lowered.
+    RecoveryPointNotLowered,
+    /// A flush that began before a truncation still moves the durable end to where it was.
+    FlushForgetsTruncation,
+    /// Leader epochs are not written by the flush that makes their batches durable.
+    EpochsBehindData,
+    /// The checkpointed log start is not looked at.
+    LogStartLost,
+    /// Batches of an unsynced tail are believed by their headers.
+    TornTailAccepted,
+    /// Recovery syncs what an earlier process could not sync, without writing it again.
+    TailNotRewritten,
+    /// Retention takes the next segment away before the name of the last one is durable.
+    DeletionBeforeNames,
+    /// Retention takes the index of aborted transactions away before the log's own name is durably gone.
+    IndexGoneBeforeLog,
+    /// A read that goes on inside of a segment begins with the next one.
+    JumpToNextSegment,
+    /// A topic that was deleted leaves its recovery points to the next one of its name.
+    DeletedTopicRemembered,
+    /// A truncation that fails half-way leaves a log that takes appends.
+    HalfTruncation,
+    /// A truncation into a gap that compaction left ends the log where no batch ends.
+    TruncationIntoGap,
+    /// Batches without a topic id are served to whoever opens the directory.
+    NobodysServed,
+    /// Recovery makes batches count whose topic id was never made durable.
+    TopicIdNotSynced,
+    /// What recovery found good is not synced before it counts.
+    RecoveredNotSynced,
+    /// A truncation leaves the transactions that were aborted behind it in their index.
+    AbortedTxnsKept,
+    /// A compaction replaces segments that were truncated meanwhile.
+    SwapOverTruncation,
     /// Compaction renames its files before they are on stable storage.
     CleanedNotSynced,
     /// Compaction takes the next step of a swap before the last one is durable.
@@ -23,16 +63,38 @@ pub enum Bug {
 }
 
 impl Bug {
-    /// Those of compaction, which has a test of its own.
+    /// Those that a compaction alone shows.
     pub const COMPACTION: [Bug; 2] = [Bug::CleanedNotSynced, Bug::SwapNotSynced];
 
-    /// All others.
-    pub const ALL: [Bug; 5] = [
+    /// All of them.
+    pub const ALL: [Bug; 27] = [
         Bug::SyncForgottenAtRoll,
         Bug::DirectoryNotSynced,
         Bug::CheckpointBeforeData,
         Bug::FailedSyncRetried,
         Bug::DurableEndMovedInBeginFlush,
+        Bug::IndexTrustedAfterCrash,
+        Bug::SnapshotNewerThanLog,
+        Bug::TruncationNotSynced,
+        Bug::RecoveryPointNotLowered,
+        Bug::FlushForgetsTruncation,
+        Bug::EpochsBehindData,
+        Bug::LogStartLost,
+        Bug::TornTailAccepted,
+        Bug::TailNotRewritten,
+        Bug::DeletionBeforeNames,
+        Bug::IndexGoneBeforeLog,
+        Bug::JumpToNextSegment,
+        Bug::DeletedTopicRemembered,
+        Bug::HalfTruncation,
+        Bug::TruncationIntoGap,
+        Bug::NobodysServed,
+        Bug::TopicIdNotSynced,
+        Bug::RecoveredNotSynced,
+        Bug::AbortedTxnsKept,
+        Bug::SwapOverTruncation,
+        Bug::CleanedNotSynced,
+        Bug::SwapNotSynced,
     ];
 }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,7 @@ use crate::disk::{DiskFile, read_exact_at};
 use crate::epochs::{EpochEnd, Epochs};
 use crate::error::{Damage, ReadError, StorageError};
 use crate::names;
+use crate::planted::{Bug, Planted};
 use crate::segment::{Patience, Segment, SliceError, Sliced, Wanted};
 use crate::txn_index::{AbortedTxn, TxnIndex};
 use crate::verify::Rot;
@@ -40,6 +41,8 @@ pub struct LogReader {
     damage: OnceLock<Damage>,
     pub(crate) rot: Rot,
     open_sealed: Mutex<VecDeque<Arc<Segment>>>,
+    truncations: AtomicU64,
+    planted: Planted,
 }
 
 /// Whole batches of one segment; holds the file open.
@@ -104,6 +107,7 @@ impl LogReader {
         log_start: Offset,
         epochs: Epochs,
         txn_index: TxnIndex,
+        planted: Planted,
     ) -> LogReader {
         let log_end = segments.last().map_or(log_start, |active| active.end_offset());
         LogReader {
@@ -117,6 +121,8 @@ impl LogReader {
             damage: OnceLock::new(),
             rot: Rot::default(),
             open_sealed: Mutex::new(VecDeque::new()),
+            truncations: AtomicU64::new(0),
+            planted,
         }
     }
 
@@ -229,9 +235,12 @@ impl LogReader {
                 }
                 limit = limit.min(damage.offset);
             }
-            let first = segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
+            let mut first = segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
             if let Some(missing) = segments[first].missing.get().filter(|missing| missing.offset <= from) {
                 return Err(missing.clone().into());
+            }
+            if self.planted.has(Bug::JumpToNextSegment) && from > segments[first].base_offset {
+                first = (first + 1).min(segments.len() - 1);
             }
             match look(&segments[first..], limit) {
                 // Retention or compaction took a file that this list still names, or a truncation cut it: look
@@ -372,6 +381,15 @@ impl LogReader {
 
     pub(crate) fn publish_durable_end(&self, offset: Offset) {
         self.durable_end.store(offset.0, Ordering::Release);
+    }
+
+    /// How often the log was cut: segments keep their names and change what they hold.
+    pub(crate) fn truncations(&self) -> u64 {
+        self.truncations.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn truncation_begins(&self) {
+        self.truncations.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn set_damage(&self, damage: Damage) {

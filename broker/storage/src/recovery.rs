@@ -23,6 +23,7 @@ use crate::disk::{self, Disk, Entry};
 use crate::epochs::Epochs;
 use crate::error::{StorageError, io_at};
 use crate::log::{OpenLog, Recovered};
+use crate::planted::Bug;
 use crate::producers::Producers;
 use crate::reclaim::Unlink;
 use crate::segment::Segment;
@@ -62,12 +63,13 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
         return Ok(created);
     }
     let mut found = Found::from(args, &dir, swap::recover(disk, &dir, entries)?)?;
+    let mut recovered = Recovered::default();
+    nobodys_aside(args, &dir, &mut found, &mut recovered)?;
     let misnamed = Misnamed::take_from(&mut found, disk, &dir)?;
     let args = &match as_new(args, &dir, &found)? {
         Some(fresh) => fresh,
         None => args.clone(),
     };
-    let mut recovered = Recovered::default();
     recovered.set_aside.extend(partition_metadata::check_or_write(disk, &dir, args.topic_id)?);
     let (mut epochs, epochs_known) = read_epochs(disk, &dir, &mut recovered.set_aside)?;
     let epochs_on_disk = epochs.clone();
@@ -88,18 +90,16 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
         segments = begin_at(args, &dir, &segments, &mut unlinks, &mut recovered)?;
     }
     recovered.set_aside.extend(misnamed.tell(&segments));
-    let log_start = args.log_start.max(segments[0].base_offset);
-    let log_end = log_end_of(&segments);
+    let known_start = if args.config.planted.has(Bug::LogStartLost) { Offset(0) } else { args.log_start };
+    let log_start = known_start.max(segments[0].base_offset);
     settle_epochs(&segments, log_start, &mut epochs, epochs_known)?;
     if epochs != epochs_on_disk || !epochs_known {
         let path = dir.join(names::LEADER_EPOCH_CHECKPOINT);
         disk::replace_file(disk, &path, epochs.format().as_bytes()).map_err(io_at("write", &path))?;
     }
-    remove_snapshots_after(disk, &dir, scanned_from.unwrap_or(log_end).min(log_end))?;
-    let replayed = load_producers(disk, &dir, &segments, log_end)?;
+    let replayed = believed_producers(args, &dir, &segments, scanned_from)?;
     let txn_index = snapshots::open_txn_index(args, &dir, &found.names, &segments, scanned_from, &replayed)?;
     recovered.set_aside.extend(replayed.set_aside);
-    let producers = replayed.producers;
     if let Some(active) = segments.last() {
         active.set_active(true);
         active.close();
@@ -109,7 +109,7 @@ pub(crate) fn open(args: &OpenLog) -> Result<Opened, StorageError> {
         segments,
         log_start,
         epochs,
-        producers,
+        producers: replayed.producers,
         txn_index,
         unlinks,
         dir_dirty,
@@ -141,6 +141,41 @@ fn load_or_scan(
     }
     let scanned = scan::recover(args, dir, found, epochs, recovered)?;
     Ok((scanned.segments, Some(scanned.from), scanned.is_unsynced))
+}
+
+/// Batches without a topic id, and nothing says that they were ever on stable storage: the power went before the first
+/// flush, which makes the id durable before anything counts. They may be those of an older topic of the name.
+fn nobodys_aside(
+    args: &OpenLog,
+    dir: &Path,
+    found: &mut Found,
+    recovered: &mut Recovered,
+) -> Result<(), StorageError> {
+    let has_id = partition_metadata::read(&*args.disk, dir)? != partition_metadata::Found::Absent;
+    if has_id || args.clean || args.recovery_point > Offset(0) || args.config.planted.has(Bug::NobodysServed)
+    {
+        return Ok(());
+    }
+    for (base, len_bytes) in found.logs.iter().rev() {
+        cut::aside_whole(args, dir, found, *base, *len_bytes, recovered)?;
+    }
+    found.logs.clear();
+    Ok(())
+}
+
+/// Producer state, with snapshots believed as far as the log was not scanned.
+fn believed_producers(
+    args: &OpenLog,
+    dir: &Path,
+    segments: &[Arc<Segment>],
+    scanned_from: Option<Offset>,
+) -> Result<snapshots::Replayed, StorageError> {
+    let log_end = log_end_of(segments);
+    if args.config.planted.has(Bug::SnapshotNewerThanLog) {
+        return load_producers(&*args.disk, dir, segments, Offset(i64::MAX));
+    }
+    remove_snapshots_after(&*args.disk, dir, scanned_from.unwrap_or(log_end).min(log_end))?;
+    load_producers(&*args.disk, dir, segments, log_end)
 }
 
 /// Brings the epochs in line with the log, from its batches if the file cannot tell.

@@ -5,6 +5,7 @@
 //! A run can be recorded as a list of operations and cut after each of them without running it again (`Replay`).
 //! Faults are counted or placed at an operation's number, so a seed replays to the same trace. Tests only.
 
+mod counts;
 mod faults;
 mod rng;
 mod state;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::disk::{Access, Disk, DiskFile, DiskLock, Entry, Space};
+pub use counts::FaultCounts;
 use faults::Faults;
 pub use rng::Rng;
 pub use state::Op;
@@ -46,6 +48,7 @@ struct Inner {
     cut_after: Option<u64>,
     record: Option<Vec<Op>>,
     faults: Faults,
+    counts: FaultCounts,
     locks: BTreeSet<PathBuf>,
 }
 
@@ -80,9 +83,9 @@ impl SimDisk {
     /// says. All open handles and locks are void, all faults are over.
     pub fn power_cut(&self, seed: u64) {
         let mut inner = self.0.lock();
-        let survived = inner.state.crash(&mut Rng::new(seed));
-        let operations = inner.operations;
-        *inner = Inner { state: survived, generation: inner.generation + 1, operations, ..Inner::default() };
+        let Inner { operations, generation, mut counts, .. } = *inner;
+        let state = inner.state.crash(&mut Rng::new(seed), &mut counts);
+        *inner = Inner { state, generation: generation + 1, operations, counts, ..Inner::default() };
     }
 
     /// The next `count` syncs of files fail and drop what was pending, as Linux does: a second sync that succeeds
@@ -130,7 +133,13 @@ impl SimDisk {
         let (dir, name) = inner.state.parent(path)?;
         let inode = inner.state.lookup(dir, &name)?.ok_or(io::ErrorKind::NotFound)?;
         inner.state.damage(inode, damage);
+        inner.counts.rotten_files += 1;
         Ok(())
+    }
+
+    /// What it has dealt out so far.
+    pub fn fault_counts(&self) -> FaultCounts {
+        self.0.lock().counts
     }
 
     /// Starts to record operations; to be called on an empty disk.
@@ -174,8 +183,9 @@ impl Replay {
 
     /// The disk as it would be found after a power cut here.
     pub fn power_cut(&self, seed: u64) -> SimDisk {
-        let state = self.state.crash(&mut Rng::new(seed));
-        SimDisk(Arc::new(Mutex::new(Inner { state, ..Inner::default() })))
+        let mut counts = FaultCounts::default();
+        let state = self.state.crash(&mut Rng::new(seed), &mut counts);
+        SimDisk(Arc::new(Mutex::new(Inner { state, counts, ..Inner::default() })))
     }
 }
 
@@ -202,17 +212,25 @@ impl Inner {
 
     /// An operation on names: it happens or it does not.
     fn perform_naming(&mut self, op: Op) -> io::Result<()> {
-        match self.faults.of_naming(self.operations + 1, &op) {
-            None => self.perform(op),
-            Some(error) => self.perform(Op::Failed).and(Err(error)),
-        }
+        let Some(error) = self.faults.of_naming(self.operations + 1, &op) else { return self.perform(op) };
+        *match (error.kind(), &op) {
+            (io::ErrorKind::StorageFull, _) => &mut self.counts.full_disks,
+            (_, Op::SyncDir { .. }) => &mut self.counts.failed_syncs,
+            _ => &mut self.counts.failed_names,
+        } += 1;
+        self.perform(Op::Failed).and(Err(error))
     }
 
     fn write(&mut self, inode: u64, position: u64, mut bytes: Vec<u8>) -> io::Result<()> {
         let end = position + bytes.len() as u64;
         let growth = end.saturating_sub(self.state.file_len(inode)?);
         let fault = self.faults.of_write(self.operations + 1, bytes.len() as u64, growth);
-        if let Some((kept, _)) = &fault {
+        if let Some((kept, error)) = &fault {
+            self.counts.short_writes += u64::from(*kept > 0 && *kept < bytes.len() as u64);
+            *match error.kind() {
+                io::ErrorKind::StorageFull => &mut self.counts.full_disks,
+                _ => &mut self.counts.failed_writes,
+            } += 1;
             bytes.truncate(*kept as usize);
         }
         self.perform(Op::Write { inode, position, bytes })?;
@@ -223,6 +241,7 @@ impl Inner {
         match self.faults.of_sync(self.operations + 1) {
             None => self.perform(Op::SyncFile { inode }),
             Some(error) => {
+                self.counts.failed_syncs += 1;
                 let seed = self.operations;
                 self.perform(Op::FailedSync { inode, seed }).and(Err(error))
             }
@@ -362,6 +381,7 @@ impl DiskFile for SimFile {
         let mut inner = self.inner()?;
         inner.reads += 1;
         let wanted = inner.faults.of_read(buffer.len())?;
+        inner.counts.short_reads += u64::from(wanted < buffer.len());
         inner.state.read(self.inode, &mut buffer[..wanted], position)
     }
 

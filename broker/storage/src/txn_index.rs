@@ -172,11 +172,15 @@ impl TxnIndex {
         Ok(())
     }
 
-    /// Forgets transactions whose markers were cut off. Files of segments that went as a whole are gone already.
+    /// Forgets transactions whose markers were cut off. Files of segments that went as a whole
+    /// are gone already.
     pub fn truncate(&self, log_end: Offset) -> Result<(), StorageError> {
         *self.writer.lock() = None;
+        // A segment that is left may begin there, and is empty now.
         let behind = self.segments.write().split_off(&log_end);
-        drop(behind);
+        for base_offset in behind {
+            self.replace(base_offset, &[])?;
+        }
         let Some(last) = self.segments.read().last().copied() else { return Ok(()) };
         let path = self.path(last);
         let Some(file) = self.open_file(last).map_err(io_at("open", &path))? else { return Ok(()) };

@@ -56,6 +56,8 @@ pub struct Compaction {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: Arc<Path>,
     pub(crate) reader: Arc<LogReader>,
+    /// How often the log had been cut when this began: what is cleaned must be what is replaced.
+    pub(crate) truncations: u64,
     /// Every segment below the first uncleanable offset.
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) cleanable: Cleanable,
@@ -94,11 +96,28 @@ pub struct Replacement {
     pub(crate) has_aborted: bool,
     pub(crate) step: Step,
     pub(crate) number: u64,
+    /// As of the run's beginning.
+    pub(crate) truncations: u64,
 }
 
 impl Compaction {
     /// Reads the dirty part and notes the last offset of each key, as far as they fit into the memory.
     pub fn map_keys(&mut self, memory: KeyMemory, pace: &mut dyn Pace) -> Result<(), CompactionError> {
+        let mapped = self.map_dirty_keys(memory, pace);
+        mapped.map_err(|error| self.explain(error))
+    }
+
+    /// What was read while a truncation cut it is no damage.
+    fn explain(&self, error: CompactionError) -> CompactionError {
+        match error {
+            CompactionError::Damaged(_) if self.reader.truncations() != self.truncations => {
+                CompactionError::Overtaken
+            }
+            error => error,
+        }
+    }
+
+    fn map_dirty_keys(&mut self, memory: KeyMemory, pace: &mut dyn Pace) -> Result<(), CompactionError> {
         let Cleanable { first_dirty, first_uncleanable, .. } = self.cleanable;
         let first_base = self.segments.first().map_or(first_dirty, |segment| segment.base_offset);
         let aborted = self.reader.txn_index.aborted(first_base, Offset(0), first_uncleanable)?;
@@ -164,7 +183,7 @@ impl Compaction {
         if cleaned.is_err() {
             swap::remove_cleaned(&*self.disk, &self.dir, base_offset);
         }
-        let replacement = cleaned?;
+        let replacement = cleaned.map_err(|error| self.explain(error))?;
         self.stats.bytes_before += replacement.old.iter().map(|segment| segment.size_bytes()).sum::<u64>();
         self.stats.bytes_after += replacement.new.size_bytes();
         Ok(Some(replacement))
@@ -195,6 +214,7 @@ impl Compaction {
             has_aborted: !retained.is_empty(),
             step: Step::Written,
             number: 0,
+            truncations: self.truncations,
         })
     }
 

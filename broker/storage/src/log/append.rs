@@ -178,9 +178,16 @@ impl Log {
     /// leave the rest as garbage, or as a batch that nobody acknowledged.
     pub(super) fn check_appendable(&mut self) -> Result<(), StorageError> {
         self.check_writable()?;
+        self.cut_leftovers()
+    }
+
+    /// Cuts the file where the log ends, if there may be anything behind.
+    pub(super) fn cut_leftovers(&mut self) -> Result<(), StorageError> {
         if self.uncut {
-            let cut = self.active.file()?.truncate(self.active.size_bytes());
+            let file = self.active.file()?;
+            let cut = file.truncate(self.active.size_bytes());
             cut.map_err(io_at("cut a failed write off", &self.active.path(names::LOG)))?;
+            self.dirty.active.get_or_insert(file);
             self.uncut = false;
         }
         Ok(())

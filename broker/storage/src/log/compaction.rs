@@ -84,6 +84,7 @@ impl Log {
             disk: self.disk.clone(),
             dir: self.dir.clone(),
             reader: self.reader.clone(),
+            truncations: self.reader.truncations(),
             segments: sealed.iter().take_while(below).cloned().collect(),
             cleanable,
             config: self.config.clone(),
@@ -150,8 +151,11 @@ impl Log {
         SyncDir { disk: self.disk.clone(), dir: self.dir.clone(), planted: self.config.planted }
     }
 
-    /// Where the old segments are in the list, if all of them still are.
+    /// Where the old segments are in the list, if all of them still are what they were.
     fn position_of(&self, replacement: &Replacement) -> Result<usize, CompactionError> {
+        if self.reader.truncations() != replacement.truncations {
+            return Err(CompactionError::Overtaken);
+        }
         let segments = self.reader.segments();
         let old = &replacement.old;
         let first = segments.partition_point(|segment| segment.base_offset < old[0].base_offset);

@@ -167,7 +167,8 @@ impl Log {
             dir: self.dir.clone(),
             files,
             active_file: active,
-            epochs: epochs.then(|| self.reader.epochs.read().format()),
+            epochs: (epochs && !self.config.planted.has(Bug::EpochsBehindData))
+                .then(|| self.reader.epochs.read().format()),
             sync_dir: dir || created,
             created: created.then_some(self.topic_id),
             mark,

@@ -15,6 +15,7 @@ use super::Log;
 use crate::disk::Access;
 use crate::error::{StorageError, io_at};
 use crate::names;
+use crate::planted::Bug;
 use crate::reclaim::Unlink;
 use crate::segment::Segment;
 
@@ -55,11 +56,22 @@ impl Log {
         self.raise_log_start(kept[0].base_offset);
         self.reader.publish_segments(kept.to_vec());
         self.reader.forget_open();
+        let due_ms = now_ms + self.config.file_delete_delay_ms;
         for segment in gone {
             // Names that are not synced are lost in any order: the successor must stay before this one goes, and a newer
             // segment gone before an older one would be a hole that nobody sees.
+            if !self.config.planted.has(Bug::DeletionBeforeNames) {
+                self.disk.sync_dir(&self.dir).map_err(io_at("sync", &self.dir))?;
+            }
+            self.rename_deleted_log(segment, due_ms)?;
+        }
+        // A log whose new name is lost comes back below the recovery point, where nobody looks at its batches for aborted
+        // transactions: their index must not be the only one that went.
+        if !self.config.planted.has(Bug::IndexGoneBeforeLog) {
             self.disk.sync_dir(&self.dir).map_err(io_at("sync", &self.dir))?;
-            self.rename_deleted(segment, now_ms + self.config.file_delete_delay_ms)?;
+        }
+        for segment in gone {
+            self.rename_deleted_companions(segment, due_ms)?;
         }
         Ok(Retained { deleted_segments: count, deleted_bytes })
     }
@@ -116,6 +128,10 @@ impl Log {
     /// Moves a segment's files out of the way; the `.log` first, so that a crash leaves no index without reason.
     pub(super) fn rename_deleted(&mut self, segment: &Segment, due_ms: i64) -> Result<(), StorageError> {
         self.rename_deleted_log(segment, due_ms)?;
+        self.rename_deleted_companions(segment, due_ms)
+    }
+
+    fn rename_deleted_companions(&mut self, segment: &Segment, due_ms: i64) -> Result<(), StorageError> {
         for suffix in [names::INDEX, names::TIME_INDEX, names::TXN_INDEX, names::SNAPSHOT] {
             let unlink = self.move_aside(segment.path(suffix), due_ms)?;
             self.unlinks.extend(unlink);

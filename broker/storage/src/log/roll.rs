@@ -71,6 +71,7 @@ impl Log {
             self.disk.sync_dir(&self.dir).map_err(io_at("sync", &self.dir))?;
         }
         let log_end = self.log_end();
+        self.cut_leftovers()?;
         self.trim_active()?;
         let indexes = self.active.write_indexes(true)?;
         self.write_snapshot()?;

@@ -11,19 +11,21 @@ use logspine_protocol::types::Offset;
 
 use super::{Log, walk_error};
 use crate::error::{StorageError, io_at};
+use crate::planted::Bug;
 use crate::segment::{Located, Segment, State};
 use crate::walk::Look;
 use crate::{checkpoint, names, recovery};
 
 impl Log {
     /// Removes every batch that holds an offset at or above `offset`. Returns whether there was one. The new log
-    /// end is `offset`, or lower if a batch spans it.
+    /// end is `offset`, or lower: where the last batch that is left ends.
     pub fn truncate_to(&mut self, offset: Offset) -> Result<bool, StorageError> {
         self.check_writable()?;
         if offset >= self.log_end() {
             return Ok(false);
         }
-        self.settle_swap()?;
+        let settled = self.settle_swap();
+        self.whole_or_poisoned(settled)?;
         if offset < self.log_start() {
             self.truncate_fully_and_start_at(offset)?;
             return Ok(true);
@@ -31,15 +33,35 @@ impl Log {
         let mut segments = self.reader.segments().as_ref().clone();
         let keep = segments.partition_point(|segment| segment.base_offset <= offset).max(1);
         let last = segments[keep - 1].clone();
-        let (position, log_end) = cut_position(&last, offset)?;
+        let position = cut_position(&last, offset)?;
+        let state = self.rebuild_state(&last, position)?;
+        // Not the offset itself, if it lies in a gap that compaction left: no file would say so after a restart.
+        let log_end = match self.config.planted.has(Bug::TruncationIntoGap) {
+            true => offset,
+            false => state.end_offset,
+        };
         if log_end < self.log_start() {
             // The batch that spans the offset began before the log start: nothing that is served is left.
             self.truncate_fully_and_start_at(self.log_start())?;
             return Ok(true);
         }
-        let state = self.rebuild_state(&last, position)?;
         self.lower_ends(log_end, log_end)?;
         let gone = segments.split_off(keep);
+        let cut = self.cut_segment(&last, position, state, &gone);
+        self.whole_or_poisoned(cut)?;
+        self.reader.publish_segments(segments);
+        let followed = self.after_truncation();
+        self.whole_or_poisoned(followed)?;
+        Ok(true)
+    }
+
+    fn cut_segment(
+        &mut self,
+        last: &Arc<Segment>,
+        position: u64,
+        state: State,
+        gone: &[Arc<Segment>],
+    ) -> Result<(), StorageError> {
         for segment in gone.iter().rev() {
             self.rename_deleted(segment, 0)?;
         }
@@ -49,10 +71,18 @@ impl Log {
         last.clear_index_files()?;
         last.change(|current| *current = state);
         last.set_active(true);
-        (self.active, self.dirty.active) = (last, Some(file));
-        self.reader.publish_segments(segments);
-        self.after_truncation()?;
-        Ok(true)
+        (self.active, self.dirty.active) = (last.clone(), Some(file));
+        Ok(())
+    }
+
+    /// Half a truncation leaves files and memory apart: from here on only a restart knows what there is.
+    fn whole_or_poisoned(&self, result: Result<(), StorageError>) -> Result<(), StorageError> {
+        if let Err(error) = &result
+            && !self.config.planted.has(Bug::HalfTruncation)
+        {
+            self.poison.set(&self.dir, error);
+        }
+        result
     }
 
     /// Drops everything and begins anew at `offset`, as a follower does whose leader no longer has its end.
@@ -62,9 +92,15 @@ impl Log {
     /// durable end reaches `offset` with the next flush.
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<(), StorageError> {
         self.check_writable()?;
-        self.settle_swap()?;
+        let settled = self.settle_swap();
+        self.whole_or_poisoned(settled)?;
         // To 0: the segments that are left may end anywhere, and that must not look like a loss.
         self.lower_ends(offset.min(self.log_end()), Offset(0))?;
+        let begun = self.begin_anew_at(offset);
+        self.whole_or_poisoned(begun)
+    }
+
+    fn begin_anew_at(&mut self, offset: Offset) -> Result<(), StorageError> {
         let segments = self.reader.segments();
         let same = segments.iter().find(|segment| segment.base_offset == offset);
         let active = match same {
@@ -91,13 +127,30 @@ impl Log {
         self.after_truncation()
     }
 
-    /// First the ends in memory, then the durable recovery point, and only then bytes may go.
+    /// First the ends in memory, then the durable recovery point, and only then bytes may go. If the disk does not take
+    /// the point, the log is as it was.
     fn lower_ends(&mut self, log_end: Offset, recovery_point: Offset) -> Result<(), StorageError> {
-        self.reader.publish_durable_end(self.durable_end().min(log_end));
+        if !self.config.planted.has(Bug::SwapOverTruncation) {
+            self.reader.truncation_begins();
+        }
+        let before = (self.durable_end(), self.log_end(), self.flush_cap);
+        self.reader.publish_durable_end(before.0.min(log_end));
         self.reader.publish_log_end(log_end);
-        self.flush_cap = self.flush_cap.map(|cap| cap.min(log_end));
-        let data_dir = self.dir.parent().unwrap_or(Path::new("."));
-        checkpoint::lower_recovery_point(&*self.disk, data_dir, &self.topic, self.partition.0, recovery_point)
+        if !self.config.planted.has(Bug::FlushForgetsTruncation) {
+            self.flush_cap = self.flush_cap.map(|cap| cap.min(log_end));
+        }
+        if self.config.planted.has(Bug::RecoveryPointNotLowered) {
+            return Ok(());
+        }
+        let (data_dir, topic) = (self.dir.parent().unwrap_or(Path::new(".")), &self.topic);
+        let lowered =
+            checkpoint::lower_recovery_point(&*self.disk, data_dir, topic, self.partition.0, recovery_point);
+        if lowered.is_err() {
+            self.reader.publish_log_end(before.1);
+            self.reader.publish_durable_end(before.0);
+            self.flush_cap = before.2;
+        }
+        lowered
     }
 
     fn rebuild_state(&self, segment: &Segment, size_bytes: u64) -> Result<State, StorageError> {
@@ -117,12 +170,17 @@ impl Log {
     fn after_truncation(&mut self) -> Result<(), StorageError> {
         let log_end = self.log_end();
         self.dirty.dir = true;
+        if self.config.planted.has(Bug::TruncationNotSynced) {
+            (self.dirty.active, self.dirty.dir) = (None, false);
+        }
         self.unclosed = true;
         self.allocated_bytes = 0;
         self.dirty.epochs |= self.reader.epochs.write().truncate_from_end(log_end);
         self.reader.forget_open();
         recovery::remove_snapshots_after(&*self.disk, &self.dir, log_end)?;
-        self.reader.txn_index.truncate(log_end)?;
+        if !self.config.planted.has(Bug::AbortedTxnsKept) {
+            self.reader.txn_index.truncate(log_end)?;
+        }
         self.undecided.retain(|_, marker| *marker < log_end);
         let segments = self.reader.segments();
         self.producers = recovery::load_producers(&*self.disk, &self.dir, &segments, log_end)?.producers;
@@ -130,24 +188,21 @@ impl Log {
     }
 }
 
-/// Where the first batch that holds an offset at or above `offset` starts, and its base offset.
-fn cut_position(segment: &Segment, offset: Offset) -> Result<(u64, Offset), StorageError> {
+/// Where the first batch that holds an offset at or above `offset` starts.
+fn cut_position(segment: &Segment, offset: Offset) -> Result<u64, StorageError> {
     let start = match segment.look(|state| state.locate(offset)) {
-        Located::PastEnd => return Ok(segment.look(|state| (state.size_bytes, state.end_offset))),
+        Located::PastEnd => return Ok(segment.size_bytes()),
         Located::Exact(spot) => u64::from(spot.position),
         Located::From(position) => position,
         Located::InFile => segment.floor_in_file(offset),
     };
     let mut cut = None;
-    let mut previous_end = segment.base_offset;
     segment
         .walk(Look::Headers, start, |found| {
             if cut.is_none() && found.header.last_offset() >= offset {
-                // In a gap between batches the log may end at `offset` itself.
-                cut = Some((found.position, found.header.base_offset().min(offset)));
+                cut = Some(found.position);
             }
-            previous_end = found.header.next_offset();
         })
         .map_err(|error| walk_error(segment, offset, error))?;
-    Ok(cut.unwrap_or((segment.size_bytes(), previous_end)))
+    Ok(cut.unwrap_or(segment.size_bytes()))
 }

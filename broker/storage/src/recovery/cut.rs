@@ -70,7 +70,7 @@ pub(super) fn tail(
 }
 
 /// Renames a whole segment; its indexes go, they can be rebuilt.
-fn aside_whole(
+pub(super) fn aside_whole(
     args: &OpenLog,
     dir: &Path,
     found: &Found,

@@ -16,9 +16,10 @@ use crate::disk::{DiskFile, read_exact_at};
 use crate::epochs::Epochs;
 use crate::error::{Damage, StorageError, io_at};
 use crate::log::{OpenLog, Recovered, walk_error};
-use crate::names;
+use crate::planted::Bug;
 use crate::segment::{Located, Segment, State};
 use crate::walk::{Look, Walk, WalkError};
+use crate::{names, partition_metadata};
 
 /// What a scan leaves.
 pub(super) struct Scanned {
@@ -108,7 +109,10 @@ pub(super) fn recover(
 ) -> Result<Scanned, StorageError> {
     // Strictly below: a segment that ends exactly at the recovery point was safe before it was sealed, but its
     // index files may be younger than the last sync.
-    let first = found.logs.partition_point(|(base, _)| *base < args.recovery_point).saturating_sub(1);
+    let mut first = found.logs.partition_point(|(base, _)| *base < args.recovery_point).saturating_sub(1);
+    if args.config.planted.has(Bug::IndexTrustedAfterCrash) {
+        first = found.logs.len().saturating_sub(1);
+    }
     let from = found.logs.get(first).map_or(Offset(0), |(base, _)| *base);
     let mut segments = Vec::with_capacity(found.logs.len());
     for (number, (base, _)) in found.logs[..first.min(found.logs.len())].iter().enumerate() {
@@ -203,16 +207,30 @@ fn may_be_flushed_later(args: &OpenLog, recovered: &Recovered) -> bool {
 /// What lies above the recovery point is written once more before: if a sync failed in an earlier process, the
 /// kernel has those bytes in its cache, takes them for clean, and would not write them for a sync alone.
 fn make_durable(args: &OpenLog, dir: &Arc<Path>, scanned: &[Arc<Segment>]) -> Result<(), StorageError> {
+    if args.config.planted.has(Bug::RecoveredNotSynced) {
+        return Ok(());
+    }
     for (number, segment) in scanned.iter().enumerate() {
         let sealed = number + 1 < scanned.len();
         for file in index_anew(segment, sealed)?.into_iter().flatten() {
             file.sync_data().map_err(io_at("sync", &segment.path(names::INDEX)))?;
         }
-        rewrite(segment, args.recovery_point)?;
-        segment.file()?.sync_data().map_err(io_at("sync", &segment.path(names::LOG)))?;
+        if !args.config.planted.has(Bug::TailNotRewritten) {
+            rewrite(segment, args.recovery_point)?;
+        }
+        let file = segment.file()?;
+        if !sealed {
+            // So does a truncation that a failed sync took with it.
+            file.truncate(segment.size_bytes()).map_err(io_at("truncate", &segment.path(names::LOG)))?;
+        }
+        file.sync_data().map_err(io_at("sync", &segment.path(names::LOG)))?;
         if sealed {
             segment.close_if_sealed();
         }
+    }
+    if args.recovery_point == Offset(0) && !args.config.planted.has(Bug::TopicIdNotSynced) {
+        // Perhaps no flush ever wrote the topic id, without which nobody knows whose batches these are.
+        partition_metadata::replace(&*args.disk, dir, args.topic_id)?;
     }
     args.disk.sync_dir(dir).map_err(io_at("sync", dir))?;
     super::sync_parent(&*args.disk, dir)
@@ -288,7 +306,8 @@ fn scan(args: &OpenLog, segment: &Segment, epochs: &mut Epochs) -> Result<Option
     let path = segment.path(names::LOG);
     let size_bytes = file.len_bytes().map_err(io_at("measure", &path))?;
     let mut state = State::empty(segment.base_offset);
-    let mut walk = Walk::new(&*file, Look::Everything, 0, size_bytes);
+    let look = if args.config.planted.has(Bug::TornTailAccepted) { Look::Headers } else { Look::Everything };
+    let mut walk = Walk::new(&*file, look, 0, size_bytes);
     let stopped = loop {
         match walk.next() {
             Ok(None) => break None,

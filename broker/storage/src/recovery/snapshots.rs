@@ -64,7 +64,9 @@ pub(super) fn open_txn_index(
             replay(segment, Offset(0), &mut from_the_start)?;
         }
         txn_index.rebuild(&bases, Offset(0), &from_the_start.aborted)?;
-    } else if let Some(from) = scanned_from {
+    }
+    // Also then: a snapshot knows of transactions whose first records are gone.
+    if let Some(from) = scanned_from {
         txn_index.rebuild(&bases, from, &replayed.aborted)?;
     }
     Ok(txn_index)

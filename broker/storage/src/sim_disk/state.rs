@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Rng, survival};
+use super::{FaultCounts, Rng, survival};
 use crate::disk::Entry;
 
 /// One operation, as recorded.
@@ -261,7 +261,9 @@ impl State {
             }
             Op::FailedSync { inode, seed } => {
                 if let Some(file) = self.file_mut(*inode) {
-                    file.durable = survival::of_file(file, &mut Rng::new(*seed));
+                    // Counted as a failed sync.
+                    let counts = &mut FaultCounts::default();
+                    file.durable = survival::of_file(file, &mut Rng::new(*seed), counts);
                     file.pending.clear();
                 }
             }
@@ -299,18 +301,19 @@ impl State {
     }
 
     /// What a power cut leaves.
-    pub fn crash(&self, rng: &mut Rng) -> State {
+    pub fn crash(&self, rng: &mut Rng, counts: &mut FaultCounts) -> State {
+        counts.power_cuts += 1;
         let mut survived = State { inodes: BTreeMap::new(), next: self.next };
         let mut reachable = vec![ROOT];
         while let Some(inode) = reachable.pop() {
             let kept = match &self.inodes[&inode] {
                 Inode::Dir(dir) => {
-                    let names = survival::of_dir(dir, rng);
+                    let names = survival::of_dir(dir, rng, counts);
                     reachable.extend(names.values());
                     Inode::Dir(Dir { live: names.clone(), durable: names, pending: Vec::new() })
                 }
                 Inode::File(file) => {
-                    let content = survival::of_file(file, rng);
+                    let content = survival::of_file(file, rng, counts);
                     Inode::File(File { live: content.clone(), durable: content, pending: Vec::new() })
                 }
             };

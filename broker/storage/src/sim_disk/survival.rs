@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Rng;
-use super::state::{Change, Dir, File, Naming};
+use super::state::{Change, Dir, File};
+use super::{FaultCounts, Rng};
 
 /// Sector sizes of disks, and a tiny one that tears small test batches more often than any disk would.
 const SECTOR_BYTES: [usize; 3] = [64, 512, 4096];
@@ -28,7 +28,7 @@ fn mood(rng: &mut Rng) -> Mood {
 }
 
 /// The bytes that are left of a file.
-pub(super) fn of_file(file: &File, rng: &mut Rng) -> Vec<u8> {
+pub(super) fn of_file(file: &File, rng: &mut Rng, counts: &mut FaultCounts) -> Vec<u8> {
     let pending = &file.pending;
     if pending.is_empty() {
         return file.durable.clone();
@@ -40,10 +40,12 @@ pub(super) fn of_file(file: &File, rng: &mut Rng) -> Vec<u8> {
         Mood::Prefix => {
             let kept = rng.below(count) as usize;
             let mut content = apply_all(&file.durable, &pending[..kept]);
-            tear(&pending[kept], rng).apply(&mut content);
+            let torn = tear(&pending[kept], rng);
+            counts.torn_sectors += u64::from(torn.end() < pending[kept].end());
+            torn.apply(&mut content);
             content
         }
-        Mood::EachApart => sectors_apart(file, rng),
+        Mood::EachApart => sectors_apart(file, rng, counts),
     }
 }
 
@@ -65,13 +67,15 @@ fn tear(change: &Change, rng: &mut Rng) -> Change {
 }
 
 /// Each sector, and the size, as of its own moment.
-fn sectors_apart(file: &File, rng: &mut Rng) -> Vec<u8> {
+fn sectors_apart(file: &File, rng: &mut Rng, counts: &mut FaultCounts) -> Vec<u8> {
     let sector = SECTOR_BYTES[rng.below(SECTOR_BYTES.len() as u64) as usize];
     let mut content = file.durable.clone();
     let mut result = content.clone();
     let moments = file.pending.len() as u64 + 1;
     let longest = file.pending.iter().map(Change::end).max().unwrap_or(0).max(content.len());
     let moment_of: Vec<u64> = (0..longest.div_ceil(sector)).map(|_| rng.below(moments)).collect();
+    let newest = moment_of.iter().copied().max().unwrap_or_default();
+    counts.torn_sectors += moment_of.iter().filter(|moment| **moment < newest).count() as u64;
     let size_moment = rng.below(moments);
     let mut size = content.len();
     result.resize(longest, 0);
@@ -92,19 +96,26 @@ fn sectors_apart(file: &File, rng: &mut Rng) -> Vec<u8> {
 }
 
 /// The names that are left of a directory.
-pub(super) fn of_dir(dir: &Dir, rng: &mut Rng) -> BTreeMap<String, u64> {
+pub(super) fn of_dir(dir: &Dir, rng: &mut Rng, counts: &mut FaultCounts) -> BTreeMap<String, u64> {
     let mut names = dir.durable.clone();
-    let kept = match mood(rng) {
-        _ if dir.pending.is_empty() => return names,
-        Mood::Nothing => return names,
-        Mood::Everything => dir.pending.len(),
-        Mood::Prefix => rng.below(dir.pending.len() as u64) as usize,
-        Mood::EachApart => {
-            let survivors = dir.pending.iter().filter(|_| rng.percent(50));
-            survivors.for_each(|naming| naming.apply(&mut names));
-            return names;
-        }
+    let count = dir.pending.len();
+    let mood = mood(rng);
+    let prefix = match mood {
+        Mood::Nothing | Mood::EachApart => 0,
+        Mood::Everything => count,
+        Mood::Prefix if count == 0 => 0,
+        Mood::Prefix => rng.below(count as u64) as usize,
     };
-    dir.pending[..kept].iter().for_each(|naming: &Naming| naming.apply(&mut names));
+    let survives = |number: usize, rng: &mut Rng| match mood {
+        Mood::EachApart => rng.percent(50),
+        _ => number < prefix,
+    };
+    for (number, naming) in dir.pending.iter().enumerate() {
+        if survives(number, rng) {
+            naming.apply(&mut names);
+        } else {
+            counts.lost_names += 1;
+        }
+    }
     names
 }

@@ -109,7 +109,7 @@ fn a_recording_played_again_is_the_same_disk_under_every_seed() {
     assert_eq!(disk.recorded().len() as u64, disk.operations());
     for seed in 0..50 {
         let twin = SimDisk(Arc::new(Mutex::new(Inner {
-            state: replay.power_cut(seed).0.lock().state.crash(&mut Rng::new(0)),
+            state: replay.power_cut(seed).0.lock().state.crash(&mut Rng::new(0), &mut FaultCounts::default()),
             ..Inner::default()
         })));
         assert_eq!(replay.power_cut(seed).dump(), twin.dump());
