@@ -7,13 +7,15 @@
 mod campaign;
 mod ledger;
 
+use anyhow::Context as _;
+
 use crate::cache::{Cache, checkout};
 use crate::cargo_tools::CargoTool;
 use crate::console::Step;
 use crate::process::Program;
 use crate::{debian, python};
 
-use campaign::{Campaign, KILLS, Kind, POWER_CUTS};
+use campaign::{Campaign, KILLS, Kind, POWER_CUTS, SIMULATED};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -23,6 +25,9 @@ pub struct Args {
     /// How often the power goes; needs root and FUSE
     #[arg(long)]
     cuts: Option<u32>,
+    /// How many seeds of a log on the simulated disk, each cut after every operation; runs in release
+    #[arg(long)]
+    seeds: Option<u32>,
     /// The seed of the first batch, to replay an earlier campaign
     #[arg(long)]
     seed: Option<u64>,
@@ -33,6 +38,12 @@ const KILLS_DEFAULT: u32 = 200;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let cache = Cache::open()?;
+    if let Some(seeds) = args.seeds {
+        simulate(&cache, seeds, args.seed)?;
+        if args.kills.is_none() && args.cuts.is_none() {
+            return Ok(());
+        }
+    }
     debian::ensure(&["kcat"], "The crash tests")?;
     let build = Step::start("Building the broker", "some minutes the first time");
     let cargo = || Program::cargo().folder(checkout()).env("CARGO_TARGET_DIR", cache.target());
@@ -56,4 +67,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Campaign::resume(&cache, kind, wanted, args.seed)?.run(&test)?;
     }
     Ok(())
+}
+
+/// Logs on the simulated disk: one thread, no files, so the program is copied and run beside anything else.
+fn simulate(cache: &Cache, seeds: u32, first: Option<u64>) -> anyhow::Result<()> {
+    let build = Step::start("Building the simulation", "a minute the first time");
+    let output = Program::cargo()
+        .folder(checkout())
+        .env("CARGO_TARGET_DIR", cache.target())
+        .args(["test", "--locked", "--release", "-p", "logspine-storage", "--test", SIMULATED.test])
+        .args(["--no-run", "--message-format", "short"])
+        .finish(Some(&build))?
+        .output;
+    let built = output.rsplit_once('(').and_then(|(_, path)| path.split_once(')')).map(|(path, _)| path);
+    let built = built.with_context(|| format!("cargo names no program:\n{output}"))?;
+    let program = cache.path("crash/simulated-log")?;
+    std::fs::copy(checkout().join(built), &program)?;
+    build.finish("");
+    let test = Program::new(&program).args(["--nocapture", "what_was_acknowledged"]).env("CI", "true");
+    Campaign::resume(cache, &SIMULATED, seeds, first)?.run(&test)
 }

@@ -22,7 +22,7 @@ pub fn commit() -> anyhow::Result<String> {
 }
 
 /// A campaign's line.
-pub fn line(name: &str, state: &State, result: &str) -> anyhow::Result<String> {
+pub fn line(name: &str, figure: &str, state: &State, result: &str) -> anyhow::Result<String> {
     let date = Program::new("date").args(["-u", "+%F"]).run(None)?;
     let seeds = if state.next_seed > state.first_seed + 1 {
         format!("{} to {}", state.first_seed, state.next_seed - 1)
@@ -30,7 +30,10 @@ pub fn line(name: &str, state: &State, result: &str) -> anyhow::Result<String> {
         state.first_seed.to_string()
     };
     let State { commit, done, checked, .. } = state;
-    let checked = format!("{checked} acknowledged records");
+    let mut checked = format!("{checked} {}", figure.trim_end_matches(" checked"));
+    for (name, count) in &state.faults {
+        checked += &format!(", {count} {}", name.trim_start_matches("simulated "));
+    }
     Ok(format!("| {} | {commit} | {name} | {done} | {seeds} | {checked} | {result} |", date.trim()))
 }
 
@@ -53,12 +56,13 @@ mod tests {
             first_seed: 7,
             next_seed: 9,
             checked: 1234,
+            faults: [("simulated torn sectors".to_owned(), 5)].into(),
             commit: "0123456789".to_owned(),
         };
-        let line = line("power cut", &state, "0 lost").unwrap();
-        assert!(
-            line.ends_with(" | 0123456789 | power cut | 100 | 7 to 8 | 1234 acknowledged records | 0 lost |")
-        );
+        let line = line("power cut", "acknowledged records checked", &state, "0 lost").unwrap();
+        assert!(line.ends_with(
+            " | 0123456789 | power cut | 100 | 7 to 8 | 1234 acknowledged records, 5 torn sectors | 0 lost |"
+        ));
         let header = include_str!("../../../docs/reliability/ledger.md");
         let columns = |line: &str| line.matches('|').count();
         let last = header.lines().last().unwrap();

@@ -31,15 +31,6 @@ const PURITIES: &[Purity] = &[
         because: "it is simulated as shipped: time and effects come from the caller",
     },
     Purity {
-        applies: |file| {
-            is_in(file, &["broker/src/"])
-                && file.path != "broker/src/clock.rs"
-                && !is_in(file, &["broker/src/cli/"])
-        },
-        must_not_name: &["SystemTime::now"],
-        because: "the broker's clock is read in broker/src/clock.rs, where a jump is met",
-    },
-    Purity {
         applies: |file| is_in(file, &["broker/storage/src/"]),
         must_not_name: &["tokio::", "std::net::"],
         because: "storage is synchronous and knows no network",
