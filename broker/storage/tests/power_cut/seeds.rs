@@ -43,7 +43,7 @@ pub const CAUGHT: [(Bug, u64, &str); 27] = [
     (Bug::CheckpointBeforeData, 5, "damage"),
     (Bug::FailedSyncRetried, 2, "acknowledged"),
     (Bug::DurableEndMovedInBeginFlush, 1, "acknowledged"),
-    (Bug::IndexTrustedAfterCrash, 5, "time"),
+    (Bug::IndexTrustedAfterCrash, 1, "from scratch"),
     (Bug::SnapshotNewerThanLog, 2, "producers"),
     (Bug::TruncationNotSynced, 0, "invented"),
     (Bug::RecoveryPointNotLowered, 3, "damage"),
