@@ -107,11 +107,11 @@ impl Log {
             Some(segment) => segment.clone(),
             None => Arc::new(Segment::create(&self.disk, &self.dir, offset, segments[0].created_ms)?),
         };
-        self.disk.sync_dir(&self.dir).map_err(io_at("sync", &self.dir))?;
-        for segment in segments.iter().filter(|segment| segment.base_offset < offset) {
-            self.rename_deleted(segment, 0)?;
-        }
-        for segment in segments.iter().rev().filter(|segment| segment.base_offset > offset) {
+        let older = segments.iter().filter(|segment| segment.base_offset < offset);
+        let later = segments.iter().rev().filter(|segment| segment.base_offset > offset);
+        for segment in older.chain(later) {
+            // Names that are not synced are lost in any order: before the first the new one, then each before the next.
+            self.disk.sync_dir(&self.dir).map_err(io_at("sync", &self.dir))?;
             self.rename_deleted(segment, 0)?;
         }
         let file = active.file()?;
