@@ -160,7 +160,8 @@ pub(super) fn recover(
             [only] if may_be_flushed_later(args, recovered) => {
                 index_anew(only, false)?;
                 rewrite(only, args.recovery_point)?;
-                is_unsynced = true;
+                cut_again(only)?;
+                is_unsynced = !args.config.planted.has(Bug::RecoveredNotSynced);
             }
             _ => make_durable(args, dir, scanned)?,
         }
@@ -218,11 +219,10 @@ fn make_durable(args: &OpenLog, dir: &Arc<Path>, scanned: &[Arc<Segment>]) -> Re
         if !args.config.planted.has(Bug::TailNotRewritten) {
             rewrite(segment, args.recovery_point)?;
         }
-        let file = segment.file()?;
         if !sealed {
-            // So does a truncation that a failed sync took with it.
-            file.truncate(segment.size_bytes()).map_err(io_at("truncate", &segment.path(names::LOG)))?;
+            cut_again(segment)?;
         }
+        let file = segment.file()?;
         file.sync_data().map_err(io_at("sync", &segment.path(names::LOG)))?;
         if sealed {
             segment.close_if_sealed();
@@ -259,6 +259,11 @@ fn rewrite(segment: &Segment, from: Offset) -> Result<(), StorageError> {
         at += chunk.len() as u64;
     }
     Ok(())
+}
+
+/// A truncation that a failed sync took with it comes back as such bytes do.
+fn cut_again(active: &Segment) -> Result<(), StorageError> {
+    active.file()?.truncate(active.size_bytes()).map_err(io_at("truncate", &active.path(names::LOG)))
 }
 
 /// Why a scan went no further.

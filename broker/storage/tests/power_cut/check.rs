@@ -91,7 +91,7 @@ impl Cut<'_> {
         let random = seed ^ operations;
         let marker = Path::new(support::DATA_DIR).join(".kafka_cleanshutdown");
         let was_clean = disk.open(&marker, Access::Read).is_ok();
-        let start = || workload::start(disk, config, model.incarnation);
+        let start = || workload::start_and_flush(disk, config, model.incarnation);
         let (dir, log, recovered) = start().map_err(|error| format!("opens: {error}"))?;
         if let Some(damage) = &recovered.damage {
             return Err(format!("damage: a cut is called damage: {damage}"));
@@ -124,7 +124,7 @@ impl Cut<'_> {
         if cut_again {
             disk.power_cut(random);
         }
-        let (dir, mut log, recovered) = workload::start(disk, config, model.incarnation)?;
+        let (dir, mut log, recovered) = workload::start_and_flush(disk, config, model.incarnation)?;
         if recovered.truncated_bytes != 0 || look(disk, &log, random)? != *found {
             return Err(format!("twice: a second recovery found something else: {recovered:?}"));
         }

@@ -42,7 +42,8 @@ pub fn from_scratch(
         log_start: Offset(found.log_start),
         ..support::args(&shared, &workload::config(seed, Planted::default()))
     };
-    let (fresh, _) = Log::open(args).map_err(|error| format!("from scratch: {error}"))?;
+    let (mut fresh, _) = Log::open(args).map_err(|error| format!("from scratch: {error}"))?;
+    support::flush(&mut fresh);
     if reads::look(&bare, &fresh, seed)? != *found {
         return Err("from scratch: the log is another one".to_owned());
     }

@@ -40,7 +40,7 @@ pub fn one_bit(
     disk.damage(&path, turn).map_err(|error| error.to_string())?;
 
     let recovery_point = recovery_point(&disk)?;
-    let (_dir, log, recovered) = workload::start(&disk, config, incarnation)
+    let (_dir, log, recovered) = workload::start_and_flush(&disk, config, incarnation)
         .map_err(|error| format!("rot: it does not open: {error}"))?;
     let was_safe = rotten.base < recovery_point;
     if was_safe && (recovered.truncated_bytes > 0 || log.log_end().0 < recovery_point) {

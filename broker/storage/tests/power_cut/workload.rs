@@ -43,6 +43,7 @@ pub fn config(seed: u64, planted: Planted) -> LogConfig {
         file_delete_delay_ms: 0,
         delete_retention_ms: compaction::DELETE_RETENTION_MS,
         cleanup_policy: CleanupPolicy { delete: true, compact },
+        is_flushed_after_open: seed % 2 == 1,
         planted,
         ..LogConfig::default()
     }
@@ -77,6 +78,19 @@ pub fn start(
     }
     let args = OpenLog { topic_id, recovery_point, log_start, clean, ..support::args(&disk, config) };
     let (log, recovered) = Log::open(args).map_err(words)?;
+    Ok((dir, log, recovered))
+}
+
+/// The same with the flush that follows a start, which is what a checker may compare.
+pub fn start_and_flush(
+    disk: &SimDisk,
+    config: &LogConfig,
+    incarnation: u8,
+) -> Result<(LogDir, Log, Recovered), String> {
+    let (dir, mut log, recovered) = start(disk, config, incarnation)?;
+    if config.is_flushed_after_open && !support::flush(&mut log) {
+        return Err("the flush after a start failed".to_owned());
+    }
     Ok((dir, log, recovered))
 }
 
