@@ -318,10 +318,16 @@ pub const CELLS: &[Cell] = &[
     Cell {
         id: "W13",
         title: "restart",
-        parameters: "10,000 partitions, 2 GB: from exec to the first acknowledged record",
+        parameters: "10,000 partitions, 2 GB: from exec to the first acknowledged record of a small topic, and of the large one, \
+                     all of whose partitions must be ready",
         kind: Kind::Restart,
         metric: Metric { name: "start", unit: "s", pointer: "/start_s", is_better_when: Better::Lower },
-        variants: &[variant("after a clean stop", ""), variant("after kill -9", "")],
+        variants: &[
+            variant("after a clean stop", ""),
+            variant("after a clean stop, all partitions", ""),
+            variant("after kill -9", ""),
+            variant("after kill -9, all partitions", ""),
+        ],
         floors: &[],
         aims: &[
             Aim::AtMost { most: 1.0, pointer: "/start_s", unit: "s", variant: Some("after a clean stop") },
