@@ -25,7 +25,8 @@ pub struct Args {
     /// How often the power goes; needs root and FUSE
     #[arg(long)]
     cuts: Option<u32>,
-    /// How many seeds of a log on the simulated disk, each cut after every operation; runs in release
+    /// How many seeds of each world on the simulated disk (a log, cut after every operation; a partition, group
+    /// offsets, metadata); runs in release
     #[arg(long)]
     seeds: Option<u32>,
     /// The seed of the first batch, to replay an earlier campaign
@@ -39,7 +40,9 @@ const KILLS_DEFAULT: u32 = 200;
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let cache = Cache::open()?;
     if let Some(seeds) = args.seeds {
-        simulate(&cache, seeds, args.seed)?;
+        for kind in &SIMULATED {
+            simulate(&cache, kind, seeds, args.seed)?;
+        }
         if args.kills.is_none() && args.cuts.is_none() {
             return Ok(());
         }
@@ -57,7 +60,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for (kind, wanted) in wanted {
         let Some(wanted) = wanted else { continue };
         let test = Program::new(CargoTool::Nextest.fetch(&cache)?)
-            .args(["nextest", "run", "--locked", "-p", "logspine-e2e", "-E"])
+            .args(["nextest", "run", "--locked", "-p", kind.package, "-E"])
             .arg(format!("binary({})", kind.test))
             .folder(checkout())
             .env("CARGO_TARGET_DIR", cache.target())
@@ -69,21 +72,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Logs on the simulated disk: one thread, no files, so the program is copied and run beside anything else.
-fn simulate(cache: &Cache, seeds: u32, first: Option<u64>) -> anyhow::Result<()> {
+/// A world on the simulated disk: no files, so the program is copied and run beside anything else.
+fn simulate(cache: &Cache, kind: &Kind, seeds: u32, first: Option<u64>) -> anyhow::Result<()> {
     let build = Step::start("Building the simulation", "a minute the first time");
     let output = Program::cargo()
         .folder(checkout())
         .env("CARGO_TARGET_DIR", cache.target())
-        .args(["test", "--locked", "--release", "-p", "logspine-storage", "--test", SIMULATED.test])
+        .args(["test", "--locked", "--release", "-p", kind.package, "--test", kind.test])
         .args(["--no-run", "--message-format", "short"])
         .finish(Some(&build))?
         .output;
     let built = output.rsplit_once('(').and_then(|(_, path)| path.split_once(')')).map(|(path, _)| path);
     let built = built.with_context(|| format!("cargo names no program:\n{output}"))?;
-    let program = cache.path("crash/simulated-log")?;
+    let program = cache.path(&format!("crash/{}", kind.name.replace(' ', "-")))?;
     std::fs::copy(checkout().join(built), &program)?;
     build.finish("");
-    let test = Program::new(&program).args(["--nocapture", "what_was_acknowledged"]).env("CI", "true");
-    Campaign::resume(cache, &SIMULATED, seeds, first)?.run(&test)
+    let test = Program::new(&program).args(["--nocapture", kind.filter]).env("CI", "true");
+    Campaign::resume(cache, kind, seeds, first)?.run(&test)
 }

@@ -17,8 +17,11 @@ use crate::process::Program;
 /// What strikes.
 pub struct Kind {
     pub name: &'static str,
+    pub package: &'static str,
     /// The test binary.
     pub test: &'static str,
+    /// What the names of its tests contain; of a simulation one world.
+    pub filter: &'static str,
     /// How it is told how often.
     variable: &'static str,
     /// Strikes of one batch.
@@ -37,7 +40,9 @@ const NOTHING_LOST: &str = "0 lost, 0 duplicated, 0 reordered";
 
 pub const KILLS: Kind = Kind {
     name: "kill -9",
+    package: "logspine-e2e",
     test: "crash_kill",
+    filter: "",
     variable: "LOGSPINE_KILLS",
     batch: 50,
     is_seeded: false,
@@ -47,7 +52,9 @@ pub const KILLS: Kind = Kind {
 };
 pub const POWER_CUTS: Kind = Kind {
     name: "power cut",
+    package: "logspine-e2e",
     test: "power_cut",
+    filter: "",
     variable: "LOGSPINE_CUTS",
     batch: 50,
     is_seeded: false,
@@ -55,9 +62,31 @@ pub const POWER_CUTS: Kind = Kind {
     faults: &[],
     success: NOTHING_LOST,
 };
-pub const SIMULATED: Kind = Kind {
+/// Every world of the simulator.
+pub const SIMULATED: [Kind; 4] = [
+    SIMULATED_LOG,
+    world("simulated partition", "nothing_that_a_partition", "power cuts within simulated partitions"),
+    world("simulated offsets", "offsets_that_were_answered", "power cuts within simulated group offsets"),
+    world("simulated metadata", "metadata_that_was_answered", "power cuts within simulated metadata"),
+];
+
+const fn world(name: &'static str, filter: &'static str, figure: &'static str) -> Kind {
+    Kind {
+        name,
+        package: "logspine-replica",
+        test: "simulation",
+        filter,
+        figure,
+        faults: &[],
+        ..SIMULATED_LOG
+    }
+}
+
+const SIMULATED_LOG: Kind = Kind {
     name: "simulated log",
+    package: "logspine-storage",
     test: "power_cut",
+    filter: "what_was_acknowledged",
     variable: "LOGSPINE_SEEDS",
     batch: 1_000,
     is_seeded: true,

@@ -1,7 +1,7 @@
 //! Which seeds run: fixed ones, which every run shares, and fresh ones, which no run had before.
 //!
-//! `LOGSPINE_SEED=s` replays one, and with `LOGSPINE_SEEDS=n` the n from there on. `LOGSPINE_SEEDS=n` alone runs n fresh
-//! ones instead of the few that CI takes, and prints where they begin, as every run does.
+//! `LOGSPINE_SEED=s` replays one. `LOGSPINE_SEEDS=n` runs n fresh ones instead of the few that CI takes, and prints where
+//! they begin, as every run does; `LOGSPINE_FIRST_SEED=s` says where.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,10 +17,10 @@ fn number(name: &str) -> Option<u64> {
 
 /// Runs `run` over `fixed` seeds from 0 on and `fresh` new ones; returns the sum of what it counts.
 pub fn each(name: &str, fixed: u64, fresh: u64, run: impl Fn(u64) -> Result<u64, String>) -> u64 {
-    let first = fresh_start();
+    let first = number("LOGSPINE_FIRST_SEED").unwrap_or_else(fresh_start);
     let fresh = first..first + number("LOGSPINE_SEEDS").unwrap_or(fresh);
     let seeds: Vec<u64> = match number("LOGSPINE_SEED") {
-        Some(seed) => (seed..seed + number("LOGSPINE_SEEDS").unwrap_or(1)).collect(),
+        Some(seed) => vec![seed],
         None => (0..fixed).chain(fresh.clone()).collect(),
     };
     println!("{name}: {} seeds, the fresh ones {fresh:?}", seeds.len());
