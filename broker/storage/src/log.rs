@@ -169,7 +169,9 @@ impl Log {
         if opened.is_unsynced {
             reader.publish_durable_end(args.recovery_point);
             dirty.active = Some(active.file()?);
-            // Without a recovery point not even its names are known to be there.
+            // A truncation of the process before may have taken names away that a power cut would bring back.
+            dirty.dir = true;
+            // Without a recovery point not even its own name is known to be there.
             dirty.created |= args.recovery_point == Offset(0);
         }
         let log = Log {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use logspine_protocol::types::TopicId;
 
-use crate::aside::{SetAside, move_aside, read_or_move};
+use crate::aside::{SetAside, is_the_files, move_aside, read_or_move};
 use crate::disk::{self, Access, Disk};
 use crate::error::{StorageError, io_at};
 use crate::names;
@@ -73,7 +73,11 @@ pub(crate) enum Found {
 /// Reads the topic id of a partition directory.
 pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Found, StorageError> {
     let path = dir.join(names::PARTITION_METADATA);
-    let content = disk::read_file(disk, &path).map_err(io_at("read", &path))?.unwrap_or_default();
+    let content = match disk::read_file(disk, &path) {
+        Ok(content) => content.unwrap_or_default(),
+        Err(error) if is_the_files(&error) => return Ok(Found::Unreadable),
+        Err(error) => return Err(io_at("read", &path)(error)),
+    };
     if is_unfinished(&content) {
         return Ok(Found::Absent);
     }

@@ -7,7 +7,7 @@
 use logspine_storage::planted::Bug;
 
 /// Each found a mistake, in the log unless the checker is named.
-pub const FAILED: [(u64, &str); 35] = [
+pub const FAILED: [(u64, &str); 36] = [
     (8, "names lost in any order around retention, a roll or a first flush"),
     (30, "names lost in any order around retention, a roll or a first flush"),
     (194, "names lost in any order around retention, a roll or a first flush"),
@@ -44,6 +44,10 @@ pub const FAILED: [(u64, &str); 35] = [
         "a search by time where no batch begins; not again since index files are checked",
     ),
     (1_795_640_242_248_629, "as 211, where the syncs of a recovered tail were left to a flush"),
+    (
+        1_795_648_127,
+        "names that a half-done truncation took came back behind a start that left its syncs to a flush",
+    ),
     (1_795_643_477, "the checker: a truncation that took back the marker of what compaction had dropped"),
     (1_795_650_000_011_128, "the checker: a truncation that was never synced before the process died"),
 ];
