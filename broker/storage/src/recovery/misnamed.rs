@@ -40,6 +40,14 @@ impl Misnamed {
                     let reason = format!("its first batch has offset {first}, its name says {base}");
                     misnamed.0.push((first, move_aside(disk, &path, 0, reason)?));
                     found.logs.remove(number);
+                    for suffix in [names::INDEX, names::TIME_INDEX, names::TXN_INDEX] {
+                        let derived = names::segment_file(dir, base, suffix);
+                        // One that stays is a leftover for the next start.
+                        let _ = disk.remove_file(&derived);
+                        found
+                            .names
+                            .retain(|name| derived.file_name().is_none_or(|gone| gone != name.as_str()));
+                    }
                     // What follows it may be judged otherwise, and so may what lies before it.
                     number = number.saturating_sub(1);
                 }

@@ -7,7 +7,7 @@
 use logspine_storage::planted::Bug;
 
 /// Each found a mistake, in the log unless the checker is named.
-pub const FAILED: [(u64, &str); 36] = [
+pub const FAILED: [(u64, &str); 37] = [
     (8, "names lost in any order around retention, a roll or a first flush"),
     (30, "names lost in any order around retention, a roll or a first flush"),
     (194, "names lost in any order around retention, a roll or a first flush"),
@@ -48,6 +48,7 @@ pub const FAILED: [(u64, &str); 36] = [
         1_795_648_127,
         "names that a half-done truncation took came back behind a start that left its syncs to a flush",
     ),
+    (1_795_655_878, "index files of a segment that was set aside stayed for the next start"),
     (1_795_643_477, "the checker: a truncation that took back the marker of what compaction had dropped"),
     (1_795_650_000_011_128, "the checker: a truncation that was never synced before the process died"),
 ];
