@@ -134,11 +134,15 @@ impl FlushDone {
 impl Log {
     /// Step 1. `None`: nothing is dirty, or a flush is in flight (whose `end_flush` comes), or the log is poisoned.
     pub fn begin_flush(&mut self) -> Option<FlushJob> {
-        let dirty = &self.dirty;
-        let clean =
-            dirty.files.is_empty() && dirty.active.is_none() && !dirty.dir && !dirty.epochs && !dirty.created;
+        let Dirty { files, active, dir, epochs, created } = &self.dirty;
+        let created = *created;
+        let clean = files.is_empty() && active.is_none() && !dir && !epochs && !created;
         if clean || self.flush_cap.is_some() || self.poison.check().is_err() {
             return None;
+        }
+        if created && self.dirty.active.is_none() {
+            // Empty by a truncation, perhaps, which nobody synced.
+            self.dirty.active = Some(self.active.file().ok()?);
         }
         let dirty = std::mem::take(&mut self.dirty);
         Some(self.flush_up_to(self.log_end(), dirty))

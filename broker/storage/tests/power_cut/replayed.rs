@@ -55,7 +55,7 @@ pub fn from_scratch(
     let [here, there] = [log, &fresh].map(Log::first_unstable_offset);
     let begins_in_sight = here.is_none_or(|offset| offset.0 > first);
     // A truncation may take the marker back of what compaction dropped: where that began only a snapshot knows.
-    let began_earlier = model.keys_unknown && here.is_some_and(|here| there.is_none_or(|there| here < there));
+    let began_earlier = model.has_swapped && here.is_some_and(|here| there.is_none_or(|there| here < there));
     if here != there && begins_in_sight && !began_earlier {
         return Err(format!("transactions: the first open one is {here:?}, from scratch {there:?}"));
     }

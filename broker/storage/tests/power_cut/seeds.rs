@@ -7,7 +7,7 @@
 use logspine_storage::planted::Bug;
 
 /// Each found a mistake, in the log unless the checker is named.
-pub const FAILED: [(u64, &str); 37] = [
+pub const FAILED: [(u64, &str); 39] = [
     (8, "names lost in any order around retention, a roll or a first flush"),
     (30, "names lost in any order around retention, a roll or a first flush"),
     (194, "names lost in any order around retention, a roll or a first flush"),
@@ -49,6 +49,8 @@ pub const FAILED: [(u64, &str); 37] = [
         "names that a half-done truncation took came back behind a start that left its syncs to a flush",
     ),
     (1_795_655_878, "index files of a segment that was set aside stayed for the next start"),
+    (1_795_675_331, "a truncation to nothing came back behind the first flush of an empty log"),
+    (1_795_641_810_398_395, "the checker: as 1795643477, after a restart"),
     (1_795_643_477, "the checker: a truncation that took back the marker of what compaction had dropped"),
     (1_795_650_000_011_128, "the checker: a truncation that was never synced before the process died"),
 ];
@@ -75,7 +77,7 @@ pub const CAUGHT: [(Bug, u64, &str); 28] = [
     (Bug::DeletedTopicRemembered, 194, "contiguous"),
     (Bug::HalfTruncation, 74, "reused"),
     (Bug::TruncationIntoGap, 421, "reused"),
-    (Bug::NobodysServed, 14, "invented"),
+    (Bug::NobodysServed, 118, "invented"),
     (Bug::TopicIdNotSynced, 2, "acknowledged"),
     (Bug::RecoveredNotSynced, 2, "acknowledged"),
     (Bug::RecoveredNotSynced, 1, "twice"),
