@@ -6,7 +6,7 @@
 //! is one sentence.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use logspine_protocol::types::BrokerId;
 use logspine_storage::disk::Disk;
@@ -80,6 +80,10 @@ struct Opened {
     log_dir: Arc<LogDir>,
 }
 
+/// So long the listeners wait for the last log. Behind it clients are told to try again, which costs them a backoff of
+/// 100 ms each time.
+const OPENING_GRACE: Duration = Duration::from_millis(200);
+
 /// Starts a broker, serves, and stops it. Returns when everything is on disk.
 pub async fn run(mut config: BrokerConfig) -> Result<(), StartError> {
     clock::establish()?;
@@ -102,6 +106,8 @@ pub async fn run(mut config: BrokerConfig) -> Result<(), StartError> {
     let broker = Arc::clone(&running.broker);
     admin.serve_broker(Arc::clone(&broker));
     tokio::spawn(follow_metadata(Arc::clone(&broker)));
+    // Few logs are open before a client could ask: none of them is then met half-way.
+    let _ = tokio::time::timeout(OPENING_GRACE, running.recovery.finished()).await;
     let listening = bound.listen()?;
     let workers = Arc::new(Workers::start().map_err(StartError::Thread)?);
     let _ = broker.metrics.network_threads.set(NetworkThreads::new(workers.metrics(), Instant::now()));

@@ -166,7 +166,9 @@ impl Connection {
     async fn start_all_here(&mut self) -> Result<bool, End> {
         let mut all = self.start_received().await?;
         for _ in 0..READ_AGAIN_MAX {
-            if !all || !self.in_flight.has_done() || !self.fill_at_once().await? {
+            // A client that waits for its answer has sent nothing more: it is not asked.
+            let has_more = self.reader.has_begun() && self.in_flight.has_done();
+            if !all || !has_more || !self.fill_at_once().await? {
                 break;
             }
             all = self.start_received().await?;

@@ -103,6 +103,11 @@ impl FrameReader {
         Ok(Some(Frame { bytes, lease }))
     }
 
+    /// Whether a part of the next frame is here.
+    pub fn has_begun(&self) -> bool {
+        !self.received.is_empty()
+    }
+
     /// Takes back the buffer of a finished request.
     pub fn recycle(&mut self, frame: Frame) {
         let Frame { mut bytes, lease } = frame;
