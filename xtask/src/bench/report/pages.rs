@@ -85,7 +85,11 @@ pub fn page(results: &[CellResult]) -> String {
     }
     let _ = writeln!(text, "## Aims\n\n{}", aims(results));
     text += PLOTS;
-    let _ = writeln!(text, "## Where we lose, or fall short\n\n{}", losses(results));
+    let _ = writeln!(
+        text,
+        "## Where we lose, or fall short\n\n{}\nWhere the time goes, and what was tried: [profile.md](profile.md).\n",
+        losses(results)
+    );
     let _ = writeln!(text, "## Not measured\n\n{}", missing(results));
     text += "## Cell by cell\n";
     for (cell, result) in with_cells(results) {
@@ -383,8 +387,9 @@ const METHODS: &str = "\n## Method\n\n\
   costs the measured one next to nothing, and neither has a cold start in its figures.\n\
 * The same server properties for both; page-cache durability (`flush.messages` as Kafka's default) except in W10. Kafka with the JVM\n\
   options of its own start script and a heap of 1 GiB.\n\
-* Memory is full of clean pages before each window, as it is under a broker that has run for days: otherwise the first writer pays the\n\
-  virtual machine's host for every page that an earlier run gave back.\n\
+* Free memory is held, or full of clean pages, before each window: otherwise the first writer pays the virtual machine's host for every\n\
+  page that an earlier run gave back. Where the host takes idle pages too, a written gigabyte still costs each broker up to 1 CPU-s\n\
+  more, which draws produce's ratios towards one.\n\
 * Kafka is warm before anything counts: 12 M records of 100 B, 2 M of 1 KiB, 4 GB fetched, then a rehearsal of every load.\n\
 * The load is [kblast](../../bench), the same program and options for both: requests encoded once, fetched records dropped by the kernel.\n\
   Fetches are sessionless, of one partition each. Batches carry no producer id.\n\
