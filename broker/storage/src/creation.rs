@@ -11,7 +11,7 @@ use logspine_protocol::types::Offset;
 
 use crate::disk::Entry;
 use crate::epochs::Epochs;
-use crate::error::StorageError;
+use crate::error::{StorageError, io_at};
 use crate::log::{OpenLog, Recovered};
 use crate::planted::Bug;
 use crate::producers::Producers;
@@ -50,6 +50,11 @@ pub(crate) fn create(
         partition_metadata::write(disk, dir, args.topic_id)?;
     }
     let active = Segment::create(&args.disk, dir, Offset(0), args.now_ms)?;
+    if entries.iter().any(|entry| entry.name.ends_with(names::LOG)) {
+        // Emptied by a truncation, perhaps, that a failed sync took with it: the first flush is to have it again.
+        let path = active.path(names::LOG);
+        active.file()?.truncate(0).map_err(io_at("truncate", &path))?;
+    }
     // Opened again by the first append: most of many partitions are idle.
     active.close();
     Ok(Some(Opened {

@@ -7,7 +7,7 @@
 use logspine_storage::planted::Bug;
 
 /// Each found a mistake, in the log unless the checker is named.
-pub const FAILED: [(u64, &str); 39] = [
+pub const FAILED: [(u64, &str); 40] = [
     (8, "names lost in any order around retention, a roll or a first flush"),
     (30, "names lost in any order around retention, a roll or a first flush"),
     (194, "names lost in any order around retention, a roll or a first flush"),
@@ -51,6 +51,7 @@ pub const FAILED: [(u64, &str); 39] = [
     (1_795_655_878, "index files of a segment that was set aside stayed for the next start"),
     (1_795_675_331, "a truncation to nothing came back behind the first flush of an empty log"),
     (1_795_641_810_398_395, "the checker: as 1795643477, after a restart"),
+    (1_795_677_904, "as 1795675331, with a sync that failed"),
     (1_795_643_477, "the checker: a truncation that took back the marker of what compaction had dropped"),
     (1_795_650_000_011_128, "the checker: a truncation that was never synced before the process died"),
 ];
