@@ -98,6 +98,16 @@ impl Story {
         Ok(())
     }
 
+    /// Waits until the consumer that reads along was given so many.
+    pub fn wait_read_along(&self, count: usize) -> anyhow::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.tail.delivered()? < count {
+            ensure!(Instant::now() < deadline, "fewer than {count} records were read along in 20 s");
+            std::thread::sleep(Duration::from_millis(20)); // Polls the client's output.
+        }
+        Ok(())
+    }
+
     /// How many records are acknowledged so far.
     pub fn acknowledged(&self) -> anyhow::Result<usize> {
         self.load.acknowledged()

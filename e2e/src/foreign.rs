@@ -132,6 +132,11 @@ impl Tail {
         Ok(Tail { client, output: output.to_path_buf() })
     }
 
+    /// How many records it was given so far.
+    pub fn delivered(&self) -> anyhow::Result<usize> {
+        Ok(std::fs::read_to_string(&self.output)?.matches('\n').count())
+    }
+
     /// Everything that it was given, in the order of delivery.
     pub fn stop(mut self) -> anyhow::Result<Vec<Placed>> {
         ensure!(self.client.try_wait()?.is_none(), "the consumer that reads along gave up");

@@ -24,6 +24,7 @@ fn records_topics_and_offsets_that_a_lying_disk_loses_are_missed() -> anyhow::Re
     disk.lie_about_syncs(true);
     story.confirm()?;
     story.wait_acknowledged(ENOUGH)?;
+    story.wait_read_along(ENOUGH)?;
     let (mut broker, mut history, mut keeper) = story.stop_load()?;
     ensure!(disk.counters().lies > 0, "no sync was asked for");
     broker.kill()?;
