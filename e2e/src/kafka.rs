@@ -1,7 +1,8 @@
 //! An Apache Kafka node of the jars that `LOGSPINE_KAFKA_LIBS` names: format, start, stop, start again.
 //!
-//! Combined mode, two log directories, metadata snapshots and checkpoints as often as it makes them, ports that stay the same over restarts. It listens on loopback and ends with
-//! this value; processes are ended by the id that was started. And the judge of what two clusters tell.
+//! Combined mode, two log directories, metadata snapshots and checkpoints as often as it makes them, ports that stay the
+//! same over restarts. It listens on loopback and ends with this value; processes are ended by the id that was started.
+//! And the judge of what two clusters tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{TcpListener, TcpStream};

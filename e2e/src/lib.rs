@@ -13,3 +13,4 @@ pub mod kube;
 pub mod load;
 pub mod random;
 pub mod strace;
+pub mod untouched;

@@ -4,15 +4,15 @@
 //! commits, aborts and one transaction left open, a trimmed log, and groups. What both clusters serve is told by the
 //! same stock client under both isolation levels, with ids, settings and committed offsets, and compared line by line.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use logspine_e2e::broker::Broker;
 use logspine_e2e::foreign::{self, kafka_directories};
 use logspine_e2e::kafka::{self, Kafka, differences, show_planted_faults};
+use logspine_e2e::untouched::Untouched;
 use serde_json::Value;
 
 fn import(dirs: &[PathBuf], target: &Path, options: &[&str]) -> anyhow::Result<Output> {
@@ -35,23 +35,6 @@ fn imported(dirs: &[PathBuf], target: &Path, options: &[&str]) -> anyhow::Result
     let output = import(dirs, target, &[options, &["-o", "json"]].concat())?;
     ensure!(output.status.success(), "import: {}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-/// Every file below some directories: when it was written last, and what it holds.
-fn contents(dirs: &[PathBuf]) -> anyhow::Result<BTreeMap<PathBuf, (SystemTime, Vec<u8>)>> {
-    let mut found = BTreeMap::new();
-    let mut left = dirs.to_vec();
-    while let Some(dir) = left.pop() {
-        for entry in std::fs::read_dir(&dir)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                left.push(path);
-            } else {
-                found.insert(path.clone(), (path.metadata()?.modified()?, std::fs::read(&path)?));
-            }
-        }
-    }
-    Ok(found)
 }
 
 fn serve(dir: &Path) -> anyhow::Result<Broker> {
@@ -84,7 +67,7 @@ fn what_kafka_wrote_is_served_as_kafka_served_it() -> anyhow::Result<()> {
     let sentence = refused(&dirs, &dirs[0].join("inside"), &[])?;
     ensure!(sentence.contains("lies within"), "{sentence}");
 
-    let before = contents(&dirs)?;
+    let theirs_before = Untouched::note(&dirs)?;
     let report = imported(&dirs, &target, &[])?;
     ensure!(report["groups"] == 2 && report["committedOffsets"] == 3, "{report}");
     let hangs = report["notes"].to_string();
@@ -99,7 +82,7 @@ fn what_kafka_wrote_is_served_as_kafka_served_it() -> anyhow::Result<()> {
     broker.kill()?;
     broker.spawn()?;
     broker.stop()?;
-    ensure!(contents(&dirs)? == before, "the import, or writing behind it, changed Kafka's directories");
+    theirs_before.check().context("after the import, and after writing behind it")?;
 
     let target = dir.path().join("aborted/data");
     std::fs::create_dir_all(&target)?;

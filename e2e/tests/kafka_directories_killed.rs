@@ -6,7 +6,6 @@
 //! served is served; then more is written, compacted, killed and stopped, and Kafka's own `DumpLogSegments` reads every
 //! file of it.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +16,7 @@ use logspine_e2e::broker::Broker;
 use logspine_e2e::dump::{dump, files};
 use logspine_e2e::foreign::{self, kafka_directories};
 use logspine_e2e::kafka::{self, Kafka, differences};
+use logspine_e2e::untouched::Untouched;
 use serde_json::Value;
 
 /// The topic of the producer that goes on, and how many records it writes in all.
@@ -69,32 +69,6 @@ fn killed_import(dirs: &[PathBuf], target: &Path, options: &[&str], partitions: 
 fn directories(dir: &Path) -> usize {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter(|entry| entry.path().is_dir()).count()
-}
-
-/// Every file below some directories.
-fn contents(dirs: &[PathBuf]) -> anyhow::Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let mut found = BTreeMap::new();
-    let mut left = dirs.to_vec();
-    while let Some(dir) = left.pop() {
-        for entry in std::fs::read_dir(&dir)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                left.push(path);
-            } else {
-                found.insert(path.clone(), std::fs::read(&path)?);
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// An error that names the files that are not as they were.
-fn unchanged(dirs: &[PathBuf], before: &BTreeMap<PathBuf, Vec<u8>>) -> anyhow::Result<()> {
-    let after = contents(dirs)?;
-    let all = before.keys().chain(after.keys());
-    let changed: Vec<_> = all.filter(|path| before.get(*path) != after.get(*path)).take(6).collect();
-    ensure!(changed.is_empty(), "Kafka's directories are not as they were: {changed:?}");
-    Ok(())
 }
 
 /// The last segment of a partition, wherever it lies.
@@ -249,11 +223,11 @@ fn a_killed_kafka_is_taken_over_and_its_producer_goes_on() -> anyhow::Result<()>
     let torn = tear(&dirs, "codec-none-0")?;
     tear(&dirs, "__cluster_metadata-0")?;
 
-    let before = contents(&dirs)?;
+    let untouched = Untouched::note(&dirs)?;
     let target = dir.path().join("ours/data");
     for partitions in KILLED_AT {
         killed_import(&dirs, &target, &[], partitions)?;
-        unchanged(&dirs, &before)?;
+        untouched.check()?;
     }
     let start = Broker::start(&dir.path().join("ours"), &[]).map(|_| ()).expect_err("nothing is whole");
     ensure!(start.to_string().contains("did not finish"), "{start}");
@@ -270,7 +244,7 @@ fn a_killed_kafka_is_taken_over_and_its_producer_goes_on() -> anyhow::Result<()>
     ];
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     serve_and_write(&dir.path().join("ours"), &settings, &kafka.bootstrap(), &theirs, &mut producer)?;
-    unchanged(&dirs, &before)?;
+    untouched.check()?;
 
     // Moved, in two goes: the second takes what the first left.
     let copies = copy_all(&dirs, &dir.path().join("copies"))?;
