@@ -54,6 +54,8 @@ pub enum Bug {
     RecoveredNotSynced,
     /// A truncation leaves the transactions that were aborted behind it in their index.
     AbortedTxnsKept,
+    /// A flush of sealed segments vouches for the active one, which it did not sync.
+    SealedFlushCountsAll,
     /// A compaction replaces segments that were truncated meanwhile.
     SwapOverTruncation,
     /// Compaction renames its files before they are on stable storage.
@@ -67,7 +69,7 @@ impl Bug {
     pub const COMPACTION: [Bug; 2] = [Bug::CleanedNotSynced, Bug::SwapNotSynced];
 
     /// All of them.
-    pub const ALL: [Bug; 27] = [
+    pub const ALL: [Bug; 28] = [
         Bug::SyncForgottenAtRoll,
         Bug::DirectoryNotSynced,
         Bug::CheckpointBeforeData,
@@ -92,6 +94,7 @@ impl Bug {
         Bug::TopicIdNotSynced,
         Bug::RecoveredNotSynced,
         Bug::AbortedTxnsKept,
+        Bug::SealedFlushCountsAll,
         Bug::SwapOverTruncation,
         Bug::CleanedNotSynced,
         Bug::SwapNotSynced,

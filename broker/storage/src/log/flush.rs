@@ -156,7 +156,9 @@ impl Log {
         }
         let active = self.dirty.active.take();
         let dirty = std::mem::replace(&mut self.dirty, Dirty { active, ..Dirty::default() });
-        Some(self.flush_up_to(self.active.base_offset, dirty))
+        let counts_all = self.config.planted.has(Bug::SealedFlushCountsAll);
+        let end = if counts_all { self.log_end() } else { self.active.base_offset };
+        Some(self.flush_up_to(end, dirty))
     }
 
     fn flush_up_to(&mut self, end: Offset, dirty: Dirty) -> FlushJob {

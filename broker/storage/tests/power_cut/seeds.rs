@@ -57,7 +57,7 @@ pub const FAILED: [(u64, &str); 40] = [
 ];
 
 /// Seeds that show each bug; found by `find_seeds_of_planted_bugs`.
-pub const CAUGHT: [(Bug, u64, &str); 28] = [
+pub const CAUGHT: [(Bug, u64, &str); 29] = [
     (Bug::SyncForgottenAtRoll, 8, "acknowledged"),
     (Bug::DirectoryNotSynced, 8, "acknowledged"),
     (Bug::CheckpointBeforeData, 194, "damage"),
@@ -83,7 +83,8 @@ pub const CAUGHT: [(Bug, u64, &str); 28] = [
     (Bug::RecoveredNotSynced, 2, "acknowledged"),
     (Bug::RecoveredNotSynced, 1, "twice"),
     (Bug::SwapOverTruncation, 2_253, "keys"),
-    (Bug::CleanedNotSynced, 285, "acknowledged"),
-    (Bug::SwapNotSynced, 327, "acknowledged"),
+    (Bug::CleanedNotSynced, 346, "acknowledged"),
+    (Bug::SwapNotSynced, 1_380, "acknowledged"),
     (Bug::AbortedTxnsKept, 1_221, "transactions"),
+    (Bug::SealedFlushCountsAll, 6, "acknowledged"),
 ];
