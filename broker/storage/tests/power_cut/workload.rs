@@ -264,7 +264,7 @@ impl Run {
 
     fn flush(&mut self, append_meanwhile: bool) -> Result<(), String> {
         // Now and then one for which nobody waits: of what is sealed, if there is something.
-        let is_by_the_way = self.history.len() % 3 == 0;
+        let is_by_the_way = self.history.len().is_multiple_of(3);
         let sealed = if is_by_the_way { self.log.begin_flush_of_sealed() } else { None };
         let leaves_the_end = sealed.is_some();
         let Some(job) = sealed.or_else(|| self.log.begin_flush()) else { return Ok(()) };
